@@ -1,0 +1,68 @@
+#!/bin/bash
+# The node that begins as the primary: makes the database cluster where there is none, and starts it.
+# What it is afterwards follows from its data (standby.signal), not from this file's name.
+set -eu
+# shellcheck source-path=SCRIPTDIR/../slave-template source=node-common.sh
+. /node/node-common.sh
+
+ident() { printf '"%s"' "${1//\"/\"\"}"; }
+literal() { printf "'%s'" "${1//\'/\'\'}"; }
+
+# One statement a line: that is how a single-user server reads. It has no TCP port, no other client and
+# no start-up to wait for.
+roles_and_database() {
+  # initdb cannot do these two itself: it fails for a name with a quote in it, and then prints the password.
+  # No role can rename itself, hence the other one.
+  if [[ $POSTGRES_USER != postgres ]]; then
+    printf 'CREATE ROLE renaming SUPERUSER;\nSET SESSION AUTHORIZATION renaming;\n'
+    printf 'ALTER ROLE postgres RENAME TO %s;\n' "$(ident "$POSTGRES_USER")"
+    printf 'SET SESSION AUTHORIZATION %s;\nDROP ROLE renaming;\n' "$(ident "$POSTGRES_USER")"
+  fi
+  printf 'ALTER ROLE %s PASSWORD %s;\n' "$(ident "$POSTGRES_USER")" "$(literal "$superuser_password")"
+  if [[ $POSTGRES_DB != postgres ]]; then
+    printf 'CREATE DATABASE %s;\n' "$(ident "$POSTGRES_DB")"
+  fi
+  printf 'CREATE ROLE %s LOGIN REPLICATION PASSWORD %s;\n' \
+    "$(ident "$REPLICATION_USER")" "$(literal "$replication_password")"
+  # The pool's checks read the state of replication, and no table of anyone's.
+  printf 'CREATE ROLE %s LOGIN PASSWORD %s IN ROLE pg_monitor;\n' \
+    "$(ident "$POOL_USER")" "$(literal "$pool_password")"
+  printf "SELECT 'all' || ' made';\n"
+}
+
+initialise() {
+  local log=$private/init.log superuser_password replication_password pool_password password text
+  superuser_password=$(secret postgres_password)
+  replication_password=$(secret replication_password)
+  pool_password=$(secret pool_password)
+  say "initialising"
+  new_data
+  # The locale decides about sorting (built in, the same on every machine) and, by libc's C.UTF-8, what a
+  # letter is in full-text search. One sync at the end replaces those of each step. The rules for logging in
+  # are cluster_hba.conf: those that initdb writes let nobody in.
+  run_as_postgres initdb -D "$new" --username=postgres --auth=reject --encoding=UTF8 --locale=C.UTF-8 \
+    --locale-provider=builtin --builtin-locale=C.UTF-8 --data-checksums --no-sync --no-instructions \
+    >"$log" 2>&1 || { cat "$log" >&2; say "initdb failed"; exit 1; }
+  # A failed statement must not be logged: it holds a password. And the server of --single exits with 0
+  # after an error, so its words count.
+  roles_and_database | put "$private/init.sql"
+  run_as_postgres postgres --single -D "$new" -c shared_preload_libraries= -c fsync=off -c log_statement=none \
+    -c log_min_error_statement=panic postgres <"$private/init.sql" >"$log" 2>&1 || true
+  rm "$private/init.sql"
+  text=$(<"$log")
+  if [[ $text != *'all made'* || $text =~ (ERROR|FATAL|PANIC): ]]; then
+    for password in "$superuser_password" "$replication_password" "$pool_password"; do
+      text=${text//"$password"/***}
+    done
+    printf '%s\n' "$text" >&2
+    say "the roles and the database could not be made"
+    exit 1
+  fi
+  rm "$log"
+  finish_data
+  say "initialised"
+}
+
+prepare_node
+if ! has_data; then initialise; fi
+serve

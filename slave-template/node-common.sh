@@ -1,0 +1,112 @@
+# shellcheck shell=bash
+# What the master's, the replicas' and the pool's entrypoints share: sourced by each.
+# It runs as root only to read the secrets and to prepare folders; every program starts as postgres.
+
+shopt -s inherit_errexit
+
+node=/node data=/node/pgdata new=/node/pgdata.new
+private=/run/pgcluster                  # tmpfs, closed to everyone but postgres: passwords in files
+# shellcheck disable=SC2034
+patience=60                             # seconds to wait for another node before Docker's restart
+
+exec 6>&2                               # the container's log, wherever a function's output goes
+say() { printf '%(%F %T %Z)T [%s] %s\n' -1 "$NODE_NAME" "$*" >&6; }
+# 78 is EX_CONFIG: starting again cannot cure it.
+refuse() { say "refused: $*"; exit 78; }
+
+# Seconds of sleep without a process: reads from a pipe in which nothing is ever written.
+exec 9<> <(:)
+pause() { read -rt "$1" -u 9 || true; }
+
+secret() { # NAME: its text, without the newline at the end
+  local text
+  [[ -r /run/secrets/$1 ]] || refuse "the secret $1 is missing"
+  text=$(</run/secrets/"$1")
+  [[ -n $text ]] || refuse "the secret $1 is empty"
+  printf '%s' "$text"
+}
+
+put() { # FILE: standard input into a file only postgres can read
+  (umask 077 && cat >"$1") && chown postgres:postgres "$1"
+}
+
+# Gives up root for good: no capability and no setuid program brings it back.
+as_postgres() { exec setpriv --reuid=postgres --regid=postgres --init-groups --inh-caps=-all --no-new-privs -- "$@"; }
+# Runs a program in the background, so that a signal ends it and us at once.
+run_as_postgres() {
+  (as_postgres "$@") <&0 & child=$!     # <&0: bash gives a background program /dev/null otherwise
+  local status=0
+  wait "$child" || status=$?
+  child=
+  return "$status"
+}
+child=
+stop() {
+  if [[ -n $child ]]; then kill -TERM "$child" 2>/dev/null || true; wait "$child" || true; fi
+  say "stopped while starting"
+  exit 143
+}
+trap stop INT TERM
+trap : PIPE
+
+accepts() { # HOST: does a server there ask for a password, i.e. has it finished starting?
+  local answer=
+  { exec 8<>"/dev/tcp/$1/5432"; } 2>/dev/null || return 1
+  printf '\0\0\0\024\0\3\0\0user\0probe\0\0' >&8 2>/dev/null || true
+  IFS= read -rN 1 -t 1 -u 8 answer || true
+  # To the end of the message (its eighth zero): the server would log a connection closed before.
+  if [[ $answer == R ]]; then for _ in {1..8}; do read -rd '' -t 1 -u 8 || break; done; fi
+  exec 8>&-
+  [[ $answer == R ]]
+}
+
+prepare_node() { # one container a folder, folders and passwords where postgres finds them
+  exec 7<"$node"                        # kept open through exec: the lock lasts as long as the server
+  local status=0
+  flock --nonblock --conflict-exit-code 75 7 || status=$?
+  if ((status == 75)); then refuse "another container runs on this folder"; fi
+  if ((status != 0)); then say "warning: this file system has no locks"; fi
+  [[ -w $node ]] || refuse "the folder is read-only"
+  chmod a+x "$node"
+  chmod -R a+rX "$node/config"          # a umask of 077 closes them
+  install -d -m 700 -o postgres -g postgres "$private"
+  install -d -m 755 -o postgres -g postgres /run/postgresql
+  # Every node has it, as each may become a standby: primary_conninfo names this file.
+  local user=${REPLICATION_USER//\\/\\\\} password
+  password=$(secret replication_password)
+  password=${password//\\/\\\\}
+  printf '*:*:*:%s:%s\n' "${user//:/\\:}" "${password//:/\\:}" | put "$private/pgpass"
+}
+
+# True where a complete data directory is: it is the only thing of that name we ever make.
+has_data() {
+  [[ ! -L $data ]] || refuse "pgdata is a symbolic link: move the directory itself here"
+  rm -rf "$new"
+  rmdir "$data" 2>/dev/null || true     # an empty one holds nothing to keep
+  [[ -e $data ]]
+}
+
+new_data() { install -d -m 700 -o postgres -g postgres "$new"; }
+# Into place by one rename, when everything is on the disk.
+finish_data() {
+  run_as_postgres initdb --sync-only -D "$new" >/dev/null
+  mv -T "$new" "$data"
+  sync "$node"
+}
+
+serve() {
+  local major version
+  [[ -f $data/PG_VERSION ]] || refuse "pgdata holds no PostgreSQL data"
+  major=$(postgres --version)
+  major=${major##*(PostgreSQL) } major=${major%%.*}
+  version=$(<"$data/PG_VERSION")
+  [[ $version == "$major" ]] || refuse "pgdata was made by PostgreSQL $version, this server is $major"
+  if [[ $(stat -c %U "$data") != postgres ]]; then
+    say "pgdata belongs to someone else: giving it to postgres"
+    chown -R --no-dereference postgres:postgres "$data"
+  fi
+  chmod u=rwx,g-w,o= "$data"
+  cd /
+  as_postgres postgres -D "$PGDATA" -c config_file="$node/config/cluster.conf" \
+    -c hba_file="$node/config/cluster_hba.conf" -c ident_file="$node/config/cluster_ident.conf"
+}

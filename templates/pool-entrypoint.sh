@@ -1,0 +1,51 @@
+#!/bin/bash
+# Starts Pgpool-II once the nodes accept connections, so that all of them are up in it from the beginning.
+set -eu
+# shellcheck source-path=SCRIPTDIR/../slave-template source=node-common.sh
+. /pool/node-common.sh
+
+# Pgpool-II needs a login's password itself, to answer SCRAM on both sides. It stays in memory, readable by
+# the pool alone; encrypting it (AES) beside its key would hide nothing and cut it after 79 bytes.
+login() { # USER SECRET: a line of pool_passwd
+  local user=${1//\\/\\\\} password
+  password=$(secret "$2")
+  if (LC_ALL=C; ((${#password} > 124))); then refuse "$2 is longer than Pgpool-II's 124 bytes"; fi
+  password=${password//\\/\\\\}
+  printf '%s:TEXT%s\n' "${user//:/\\:}" "${password//:/\\:}"
+}
+
+# Passwords made at each start, for the commands that run inside this container.
+pcp_login() {
+  local password sum
+  password=$(</proc/sys/kernel/random/uuid)
+  sum=$(printf '%s' "$password" | md5sum)
+  printf 'pcp:%s\n' "${sum%% *}" | put "$private/pcp.conf"
+  printf '*:*:pcp:%s\n' "$password" | put "$private/pcppass"
+}
+
+# The primary decides when: as long as it initialises, a replica cannot be there either. A name that Docker
+# does not know is a container that does not run: not waited for.
+wait_for_nodes() {
+  local host line deadline=$((SECONDS + patience)) hosts=()
+  while read -r line; do
+    if [[ $line =~ ^backend_hostname[0-9]+\ *=\ *\'(.*)\' ]]; then hosts+=("${BASH_REMATCH[1]}"); fi
+  done </pool/backends.conf
+  for host in "${hosts[@]}"; do
+    if ! accepts "$host" && getent hosts "$host" >/dev/null; then
+      until accepts "$host" || ((SECONDS >= deadline)); do pause 0.1; done
+    fi
+    # The hosts begin with the primary; after it, all replicas together have ten seconds.
+    if [[ $host == "${hosts[0]}" ]]; then deadline=$((SECONDS + 10)); fi
+  done
+}
+
+install -d -m 700 -o postgres -g postgres "$private" "$private/oiddir"
+logins=$(login "$POSTGRES_USER" postgres_password; login "$POOL_USER" pool_password)
+printf '%s\n' "$logins" | put "$private/pool_passwd"
+pcp_login
+# The folder is mounted read-only, so a umask of 077 cannot be mended from here, and a reload would fail too.
+(as_postgres cat /pool/{pgpool,backends,pool_hba}.conf) >/dev/null || refuse "postgres must read these: chmod -R a+rX pgpool"
+wait_for_nodes
+# --discard-status: no node stays down because it was so when the pool stopped.
+as_postgres pgpool --dont-detach --discard-status --config-file=/pool/pgpool.conf \
+  --hba-file=/pool/pool_hba.conf --pcp-file="$private/pcp.conf"
