@@ -1,0 +1,234 @@
+//! Is this machine able to run the cluster? Looks at everything first, then names every problem at once.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::Result;
+use bytesize::ByteSize;
+
+use crate::docker;
+use crate::error::{Failure, Kind, Problem};
+use crate::observe::{self, DOCKER_LIMIT};
+use crate::observed::Containers;
+use crate::process;
+use crate::project::Project;
+use crate::topology::{Node, POOL_SERVICE};
+use crate::workdir;
+
+/// A new node needs about 60 MiB of data and keeps up to 256 MiB of WAL for its replicas.
+const SPACE_PER_NODE: u64 = 320 << 20;
+
+/// What was seen of the machine, all of it usable.
+#[derive(Debug)]
+pub struct Machine {
+    /// For people: versions, ports, space.
+    pub summary: String,
+    pub containers: Containers,
+    /// Images that have to be built.
+    pub missing_images: Vec<String>,
+}
+
+/// Looks at the engine, Compose, containers, images, ports and the disk, at the same time.
+///
+/// # Errors
+/// [`Kind::Machine`] with every problem and its fix.
+pub async fn look(project: &Project) -> Result<Machine> {
+    if let Err(error) = which::which("docker") {
+        return Err(Failure::new(
+            Kind::Machine,
+            Problem::new(format!("`docker` is not on PATH ({error})")).fix(
+                "install Docker Engine with the Compose plugin (Linux) or Docker Desktop (macOS, Windows)",
+            ),
+        )
+        .into());
+    }
+    let folder = &project.topology.folder;
+    let images = &project.rendering.images;
+    let (engine, compose, containers, missing_images) = tokio::join!(
+        engine_version(folder),
+        compose_version(folder),
+        observe::containers(&project.topology),
+        missing_images(folder, [&images.node, &images.pool]),
+    );
+    let mut problems = Vec::new();
+    let mut keep = |result: Result<String, Problem>| {
+        result
+            .map_err(|problem| problems.push(problem))
+            .unwrap_or_default()
+    };
+    let engine = keep(engine);
+    let compose = keep(compose);
+    // Without an engine the rest would only repeat it.
+    Failure::unless_empty(Kind::Machine, problems)?;
+
+    let containers = containers?;
+    let mut problems = busy_ports(project, &containers).await;
+    let free = workdir::free_space(folder);
+    problems.extend(too_little_space(project, &containers, &free));
+    Failure::unless_empty(Kind::Machine, problems)?;
+
+    Ok(Machine {
+        summary: format!(
+            "engine {engine} · compose {compose} · ports {} free · {} of disk free",
+            ports(project),
+            free.map_or("?".to_owned(), |bytes| ByteSize(bytes).to_string()),
+        ),
+        containers,
+        missing_images: missing_images?,
+    })
+}
+
+async fn engine_version(folder: &std::path::Path) -> Result<String, Problem> {
+    let argv = docker::version();
+    let finished = process::capture(&argv, folder, DOCKER_LIMIT)
+        .await
+        .map_err(|error| Problem::new(error.to_string()))?;
+    docker::parse_engine_version(&finished.stdout).ok_or_else(|| {
+        let reason = finished.stderr.lines().last().unwrap_or("no answer").to_owned();
+        let fix = if reason.contains("permission denied") {
+            "add yourself to the `docker` group and log in again, or use sudo"
+        } else {
+            "start Docker Desktop, or on Linux: sudo systemctl start docker"
+        };
+        Problem::new(format!("the Docker engine does not answer: {reason}")).fix(fix)
+    })
+}
+
+async fn compose_version(folder: &std::path::Path) -> Result<String, Problem> {
+    let argv = docker::compose_version();
+    let finished = process::capture(&argv, folder, DOCKER_LIMIT)
+        .await
+        .map_err(|error| Problem::new(error.to_string()))?;
+    let version = finished.stdout.trim().trim_start_matches('v').to_owned();
+    let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
+    if finished.success && major.is_some_and(|major| major >= 2) {
+        return Ok(version);
+    }
+    let old = which::which("docker-compose").is_ok();
+    let what = match (finished.success, old) {
+        (true, _) => format!("Compose {version} is too old"),
+        (false, true) => {
+            "`docker compose` is missing; the `docker-compose` on PATH is the old Compose 1".to_owned()
+        }
+        (false, false) => "`docker compose` is missing".to_owned(),
+    };
+    Err(Problem::new(what).fix(
+        "install Compose 2 or newer: the package docker-compose-plugin, or its binary as \
+         ~/.docker/cli-plugins/docker-compose (`make prepare` in pgcluster's repository does it on Debian and Ubuntu)",
+    ))
+}
+
+async fn missing_images(folder: &std::path::Path, images: [&String; 2]) -> Result<Vec<String>> {
+    // One call tells whether both are there; only where not, each is asked for.
+    let both = docker::image_exists(&images.map(String::as_str));
+    if process::capture(&both, folder, DOCKER_LIMIT).await?.success {
+        return Ok(Vec::new());
+    }
+    let mut missing = Vec::new();
+    for image in images {
+        let one = docker::image_exists(&[image]);
+        if !process::capture(&one, folder, DOCKER_LIMIT).await?.success {
+            missing.push(image.clone());
+        }
+    }
+    Ok(missing)
+}
+
+/// Every published port with its key and the service that holds it when it runs.
+fn claims(project: &Project) -> Vec<(String, u16, String)> {
+    let mut claims: Vec<(String, u16, String)> = project
+        .topology
+        .nodes
+        .iter()
+        .map(|node: &Node| {
+            let key = match node.id {
+                0 => "MASTER_PORT".to_owned(),
+                n => format!("SLAVE{n}_PORT"),
+            };
+            (key, node.port, node.service())
+        })
+        .collect();
+    claims.push((
+        "PGPOOL_PORT".to_owned(),
+        project.topology.pool_port,
+        POOL_SERVICE.to_owned(),
+    ));
+    claims
+}
+
+/// Ports in use by something else than the cluster's own containers.
+async fn busy_ports(project: &Project, containers: &Containers) -> Vec<Problem> {
+    let ours = |service: &str| {
+        containers
+            .get(service)
+            .is_some_and(|container| ["running", "restarting", "paused"].contains(&container.state.as_str()))
+    };
+    let busy: Vec<(String, u16, io::Error)> = claims(project)
+        .into_iter()
+        .filter(|(_, _, service)| !ours(service))
+        .filter_map(|(key, port, _)| {
+            let address = SocketAddr::new(project.settings.bind, port);
+            Some((key, port, TcpListener::bind(address).err()?))
+        })
+        .collect();
+    if busy.is_empty() {
+        return Vec::new();
+    }
+    let published = process::run(&docker::published_ports(), &project.topology.folder, DOCKER_LIMIT)
+        .await
+        .unwrap_or_default();
+    busy.into_iter()
+        .map(|(key, port, error)| busy_port(&key, port, &error, docker::parse_port_owner(&published, port)))
+        .collect()
+}
+
+fn busy_port(key: &str, port: u16, error: &io::Error, owner: Option<String>) -> Problem {
+    let what = match (error.kind(), owner) {
+        (io::ErrorKind::AddrInUse, Some(owner)) => {
+            format!("{key}: port {port} is held by the container {owner}")
+        }
+        (io::ErrorKind::AddrInUse, None) if cfg!(target_os = "macos") && [5000, 7000].contains(&port) => {
+            format!("{key}: port {port} is taken, most likely by macOS's AirPlay Receiver")
+        }
+        (io::ErrorKind::AddrInUse, None) => format!("{key}: port {port} is taken by another program"),
+        _ => format!("{key}: port {port} cannot be used: {error}"),
+    };
+    Problem::new(what).fix(format!("set {key} to a free port in .env, or free {port}"))
+}
+
+fn too_little_space(project: &Project, containers: &Containers, free: &io::Result<u64>) -> Option<Problem> {
+    let new = project
+        .topology
+        .nodes
+        .iter()
+        .filter(|node| !containers.contains_key(&node.service()));
+    let needed = new.count() as u64 * SPACE_PER_NODE;
+    let free = *free.as_ref().ok()?;
+    (free < needed).then(|| {
+        Problem::new(format!(
+            "{} of disk are free in {}, and the new nodes need {}",
+            ByteSize(free),
+            project.topology.folder.display(),
+            ByteSize(needed)
+        ))
+        .fix("free some space, ask for fewer replicas, or use a folder on another disk")
+    })
+}
+
+/// `5000–5003, 6432`
+fn ports(project: &Project) -> String {
+    let mut ports: Vec<u16> = claims(project).into_iter().map(|(_, port, _)| port).collect();
+    ports.sort_unstable();
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for port in ports {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == port => *last = port,
+            _ => runs.push((port, port)),
+        }
+    }
+    let runs = runs.into_iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}–{last}"),
+    });
+    runs.collect::<Vec<_>>().join(", ")
+}

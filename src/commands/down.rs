@@ -1,0 +1,170 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytesize::ByteSize;
+
+use crate::cli::Global;
+use crate::docker;
+use crate::error::{Failure, Kind, Problem};
+use crate::observe::DOCKER_LIMIT;
+use crate::process::{self, Argv};
+use crate::topology;
+use crate::ui::Ui;
+use crate::workdir::{self, Lock};
+
+/// Stop the cluster; its data stays
+///
+/// Stops the pool, then the replicas, then the master, each by a fast shutdown, and removes their containers and
+/// network. With --remove-volumes it also deletes the data directories of all nodes, replicas removed earlier
+/// included, after asking for the cluster's name. .env, master/config, slave-template/ and your edits stay.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Delete all data as well
+    #[arg(long)]
+    remove_volumes: bool,
+    /// Do not ask before deleting
+    #[arg(long, requires = "remove_volumes")]
+    yes: bool,
+    /// Print what would be done, and why, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Deleting even a very large data directory takes minutes at most.
+const DELETE_LIMIT: Duration = Duration::from_secs(3600);
+
+pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
+    let folder = workdir::locate(&global.folder)?;
+    let project = topology::project_name(&folder);
+    let data = if args.remove_volumes {
+        workdir::data_directories(&folder)?
+    } else {
+        BTreeMap::new()
+    };
+    workdir::refuse_links(&folder, data.keys().copied())?;
+    let doomed: Vec<PathBuf> = data.into_values().flatten().collect();
+
+    let _lock = match args.dry_run {
+        true => None,
+        false => Some(Lock::take(&folder, "down")?),
+    };
+    let listing = listing(&folder, &doomed).await?;
+    if args.dry_run {
+        ui.result(&format!(
+            "stop and remove the containers and the network of {project}"
+        ));
+        for line in &listing {
+            ui.result(&format!("delete {line}"));
+        }
+        return Ok(());
+    }
+    if !doomed.is_empty() {
+        ui.note("This deletes for ever:");
+        for line in &listing {
+            ui.note(&format!("  {line}"));
+        }
+        confirm(args, &project, ui)?;
+    }
+
+    let argv = docker::down(&folder, &project);
+    ui.detail(&argv.pasteable());
+    process::stream(&argv, &folder, |line| ui.detail(line)).await?;
+    delete(&folder, &doomed).await?;
+    ui.note(&match (args.remove_volumes, doomed.len()) {
+        (false, _) => "stopped; the data stays, `pgcluster up` starts it again".to_owned(),
+        (true, 0) => "stopped; there was no data to delete".to_owned(),
+        (true, count) => format!("stopped; {count} data directories deleted"),
+    });
+    Ok(())
+}
+
+fn confirm(args: &Args, project: &str, ui: Ui) -> Result<()> {
+    if args.yes {
+        return Ok(());
+    }
+    let problem = match ui.ask(&format!("Type the cluster's name, {project}, to go on:")) {
+        Some(answer) if answer == project => return Ok(()),
+        Some(_) => Problem::new("that is not the cluster's name; nothing was deleted or stopped")
+            .fix(format!("type {project}, or pass --yes")),
+        None => Problem::new("--remove-volumes deletes data, and there is no terminal to confirm it on")
+            .fix("pass --yes if you are sure"),
+    };
+    Err(Failure::new(Kind::Input, problem).into())
+}
+
+/// Each directory with its size, for people.
+async fn listing(folder: &Path, doomed: &[PathBuf]) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for directory in doomed {
+        let size = match size_of(directory) {
+            Ok(bytes) => Some(bytes),
+            // It belongs to the container's user.
+            Err(_) => size_by_helper(folder, directory).await,
+        };
+        let size = size.map_or("size unknown".to_owned(), |bytes| ByteSize(bytes).to_string());
+        lines.push(format!("{}  {size}", below(folder, directory)));
+    }
+    Ok(lines)
+}
+
+/// Bytes in the files below `directory`; links are counted as themselves.
+fn size_of(directory: &Path) -> io::Result<u64> {
+    let mut total = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        total += match metadata.is_dir() {
+            true => size_of(&entry.path())?,
+            false => metadata.len(),
+        };
+    }
+    Ok(total)
+}
+
+async fn size_by_helper(folder: &Path, directory: &Path) -> Option<u64> {
+    let image = any_image(folder).await.ok()?;
+    let argv = docker::helper(folder, &image, &["du", "-sb", &below(folder, directory)]);
+    let output = process::run(&argv, folder, DOCKER_LIMIT).await.ok()?;
+    output.split_whitespace().next()?.parse().ok()
+}
+
+/// Deletes the directories, as the container's root where this user may not, and sees that they are gone.
+async fn delete(folder: &Path, doomed: &[PathBuf]) -> Result<()> {
+    // `remove_dir_all` follows no link, not even one that is put there meanwhile.
+    let mine = |path: &PathBuf| !path.exists() || fs::remove_dir_all(path).is_ok();
+    let (_, left): (Vec<PathBuf>, Vec<PathBuf>) = doomed.iter().cloned().partition(mine);
+    if !left.is_empty() {
+        let image = any_image(folder).await?;
+        let names: Vec<String> = left.iter().map(|path| below(folder, path)).collect();
+        let mut words = vec!["rm", "-rf", "--"];
+        words.extend(names.iter().map(String::as_str));
+        let argv: Argv = docker::helper(folder, &image, &words);
+        process::run(&argv, folder, DELETE_LIMIT).await?;
+    }
+    let problems = doomed
+        .iter()
+        .filter(|path| path.symlink_metadata().is_ok())
+        .map(|path| Problem::new(format!("{} is still there", path.display())).fix("delete it as root"))
+        .collect();
+    Failure::unless_empty(Kind::Failed, problems)?;
+    Ok(())
+}
+
+/// An image of ours: any can list and delete files.
+async fn any_image(folder: &Path) -> Result<String> {
+    let output = process::run(&docker::own_images(), folder, DOCKER_LIMIT).await?;
+    output.lines().next().map(str::to_owned).context(
+        "the data belongs to the containers' user, and there is no pgcluster image left to delete it with: \
+         delete it as root, or run `pgcluster up` once",
+    )
+}
+
+/// The path from the project folder, with forward slashes.
+fn below(folder: &Path, path: &Path) -> String {
+    let relative = path.strip_prefix(folder).unwrap_or(path);
+    relative.to_string_lossy().replace('\\', "/")
+}

@@ -1,0 +1,189 @@
+use anyhow::Result;
+use bytesize::ByteSize;
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::error::{Failure, Kind, Problem};
+use crate::health::{self, Finding};
+use crate::observe;
+use crate::observed::Observed;
+use crate::project::Project;
+use crate::topology::{Node, POOL_SERVICE, Topology};
+use crate::ui::Ui;
+use crate::workdir;
+
+/// Show every node: role, state, lag, slot, place in the pool
+///
+/// Under the table stands what is wrong and what to do about it. The exit code is 0 for a healthy cluster, else 3.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
+    let folder = workdir::locate(&global.folder)?;
+    if workdir::existing_replicas(&folder)?.is_none() {
+        return Err(Failure::new(
+            Kind::Input,
+            Problem::new(format!("there is no cluster in {}", folder.display()))
+                .fix("`pgcluster up` makes one; -C DIR looks in another folder"),
+        )
+        .into());
+    }
+    let project = Project::load(&folder, global.env_file.as_deref(), None)?;
+    let observed = observe::once(&project).await?;
+    let report = report(&project.topology, &observed);
+    if args.json {
+        ui.result(&serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report, ui);
+    }
+    let problems = report
+        .findings
+        .iter()
+        .map(|finding| Problem::new(format!("{}: {}", finding.node, finding.problem)).fix(&*finding.remedy))
+        .collect();
+    Failure::unless_empty(Kind::NotReady, problems)?;
+    Ok(())
+}
+
+/// The whole answer; with --json its fields are what scripts rely on.
+#[derive(Serialize)]
+struct Report {
+    cluster: String,
+    healthy: bool,
+    nodes: Vec<Row>,
+    pool: PoolRow,
+    findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    node: String,
+    service: String,
+    port: u16,
+    /// `primary`, `standby`, or nothing where the server does not answer.
+    role: Option<&'static str>,
+    serving: bool,
+    state: String,
+    timeline: Option<u32>,
+    lag_bytes: Option<u64>,
+    lag_ms: Option<f64>,
+    slot: Option<String>,
+    slot_retained_bytes: Option<i64>,
+    /// As Pgpool has it.
+    pool_state: Option<String>,
+    /// Reads that Pgpool sent to it.
+    pool_reads: Option<u64>,
+    connections: Option<u32>,
+    max_connections: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct PoolRow {
+    service: &'static str,
+    port: u16,
+    serving: bool,
+    state: String,
+}
+
+fn report(topology: &Topology, observed: &Observed) -> Report {
+    let findings = health::findings(topology, observed);
+    let pool = health::pool_state(topology, observed);
+    Report {
+        cluster: topology.project.clone(),
+        healthy: findings.is_empty(),
+        nodes: topology
+            .nodes
+            .iter()
+            .map(|node| row(topology, observed, node))
+            .collect(),
+        pool: PoolRow {
+            service: POOL_SERVICE,
+            port: topology.pool_port,
+            serving: pool.is_serving(),
+            state: pool.to_string(),
+        },
+        findings,
+    }
+}
+
+fn row(topology: &Topology, observed: &Observed, node: &Node) -> Row {
+    let state = health::node_state(topology, observed, node);
+    let facts = observed.facts(node.id);
+    let master = observed.facts(topology.master().id).filter(|_| !node.is_master());
+    let sender = master.and_then(|master| master.sender(&node.name()));
+    let slot = master.and_then(|master| master.slot(&node.name()));
+    let backend = observed.backend(node.id);
+    Row {
+        node: node.title(),
+        service: node.service(),
+        port: node.port,
+        role: facts.map(|facts| if facts.in_recovery { "standby" } else { "primary" }),
+        serving: state.is_serving(),
+        state: state.to_string(),
+        timeline: facts.map(|facts| facts.timeline),
+        lag_bytes: sender.and_then(|sender| sender.behind),
+        // PostgreSQL reports no time while there is nothing to replay.
+        lag_ms: sender.and_then(|sender| sender.lag_ms.or((sender.behind == Some(0)).then_some(0.0))),
+        slot: slot.map(|slot| slot.name.clone()),
+        slot_retained_bytes: slot.and_then(|slot| slot.retained),
+        pool_state: backend.map(|backend| backend.status.clone()),
+        pool_reads: backend.map(|backend| backend.selects),
+        connections: facts.map(|facts| facts.connections),
+        max_connections: facts.map(|facts| facts.max_connections),
+    }
+}
+
+fn print(report: &Report, ui: Ui) {
+    fn or_dash(text: Option<impl ToString>) -> String {
+        text.map_or("–".to_owned(), |text| text.to_string())
+    }
+    let rows = report.nodes.iter().map(|row| {
+        let slot = row.slot.as_ref().map(|slot| match row.slot_retained_bytes {
+            Some(bytes) => format!("{slot} ({})", ByteSize(bytes.max(0) as u64)),
+            None => slot.clone(),
+        });
+        vec![
+            row.node.clone(),
+            or_dash(row.role),
+            row.state.clone(),
+            or_dash(row.timeline),
+            or_dash(row.lag_bytes.map(ByteSize)),
+            or_dash(row.lag_ms.map(|ms| format!("{ms:.0} ms"))),
+            or_dash(slot),
+            or_dash(row.pool_state.as_ref()),
+            or_dash(row.pool_reads),
+            or_dash(
+                row.connections
+                    .zip(row.max_connections)
+                    .map(|(now, max)| format!("{now}/{max}")),
+            ),
+            row.port.to_string(),
+        ]
+    });
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    let mut pool = vec!["–".to_owned(); 11];
+    pool[0] = "pool".to_owned();
+    pool[2].clone_from(&report.pool.state);
+    pool[10] = report.pool.port.to_string();
+    rows.push(pool);
+    ui.table(
+        &[
+            "NODE",
+            "ROLE",
+            "STATE",
+            "TIMELINE",
+            "LAG",
+            "LAG TIME",
+            "SLOT (WAL KEPT)",
+            "IN POOL",
+            "READS",
+            "CONNECTIONS",
+            "PORT",
+        ],
+        rows,
+    );
+}

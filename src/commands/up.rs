@@ -1,0 +1,190 @@
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::checks::{self, Machine};
+use crate::cli::Global;
+use crate::commands::generate;
+use crate::execute;
+use crate::observe;
+use crate::plan::Planned;
+use crate::project::Project;
+use crate::prove;
+use crate::reconcile;
+use crate::settings::MAX_REPLICAS;
+use crate::settle;
+use crate::ui::{Board, Mark, Ui, seconds};
+use crate::workdir::{self, Lock};
+
+/// Start the cluster and prove that it replicates
+///
+/// Checks the machine, writes the files, builds the images if their content changed, starts everything at once and
+/// waits until every replica streams and the pool sees it. It ends with success only when a row written through
+/// the pool has been read back on every replica. Run again, it does what is left to do; it never deletes data.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Number of replicas, 0 to 100 [default: as many as there are, else 2]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32))]
+    replicas: Option<u32>,
+    /// Seconds without any progress after which it gives up
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+    /// Print what would be done, and why, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
+    let started = Instant::now();
+    let folder = workdir::locate(&global.folder)?;
+    let load = || Project::load(&folder, global.env_file.as_deref(), args.replicas);
+    if args.dry_run {
+        return dry_run(&load()?, ui).await;
+    }
+    // Nothing is created in a folder whose input is bad, not even the lock.
+    load()?;
+    let _lock = Lock::take(&folder, "up")?;
+    let project = load()?;
+    let mut board = Board::new(ui, title_width(&project));
+    let result = converge(&project, ui, &mut board, Duration::from_secs(args.timeout)).await;
+    board.finish();
+    let proof = result?;
+
+    ui.note(&format!("\nready in {}", seconds(started.elapsed())));
+    ui.note(&format!("proved: {proof}\n"));
+    for (title, port) in endpoints(&project) {
+        ui.result(&format!(
+            "{title:<width$}  {}",
+            url(&project, port),
+            width = title_width(&project)
+        ));
+    }
+    generate::note_removed(&project, ui)
+}
+
+/// Everything from the checks to the proof, which it gives back in words.
+async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duration) -> Result<String> {
+    board.show("checks", Mark::Working, 0, "engine, Compose, ports, disk");
+    let machine = checks::look(project).await?;
+    board.show("checks", Mark::Done, 0, &machine.summary);
+
+    board.show("files", Mark::Working, 0, "writing");
+    project.write()?;
+    let files = format!(
+        "{} written, {} unchanged",
+        project.changes.len(),
+        project.unchanged
+    );
+    board.show("files", Mark::Done, 0, &files);
+
+    images(project, &machine, ui, board).await?;
+
+    let observed = observe::servers(project, machine.containers).await;
+    let steps = reconcile::containers(&project.topology, &project.rendering, &observed);
+    for step in &steps {
+        ui.detail(&step.to_string());
+    }
+    let there = observed.containers.clone();
+    let starting = execute::containers(project, &there, &steps);
+    let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
+    prove::prove(project, &settled).await
+}
+
+async fn images(project: &Project, machine: &Machine, ui: Ui, board: &mut Board) -> Result<()> {
+    let steps = reconcile::images(&project.rendering, &machine.missing_images);
+    let images = &project.rendering.images;
+    let names = format!("{}, {}", images.node, images.pool);
+    let result = execute::build(project, &steps, |line| {
+        ui.detail(line);
+        board.show(
+            "images",
+            Mark::Working,
+            0,
+            &format!("building: {}", shortened(line)),
+        );
+    })
+    .await;
+    if let Err(error) = result {
+        board.show("images", Mark::Failed, 0, "the build failed");
+        return Err(error);
+    }
+    let state = if steps.is_empty() { "up to date" } else { "built" };
+    board.show("images", Mark::Done, 0, &format!("{names} ({state})"));
+    Ok(())
+}
+
+/// So much of a line of output that the board stays one line high.
+fn shortened(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control()).take(70).collect()
+}
+
+async fn dry_run(project: &Project, ui: Ui) -> Result<()> {
+    let machine = checks::look(project).await?;
+    let mut steps: Vec<Planned> = reconcile::files(&project.changes);
+    steps.extend(reconcile::images(&project.rendering, &machine.missing_images));
+    let observed = observe::servers(project, machine.containers).await;
+    steps.extend(reconcile::containers(
+        &project.topology,
+        &project.rendering,
+        &observed,
+    ));
+    steps.extend(reconcile::corrections(
+        &project.topology,
+        &project.rendering,
+        &observed,
+    ));
+    for step in &steps {
+        ui.result(&step.to_string());
+    }
+    if steps.is_empty() {
+        ui.result("nothing to do");
+    }
+    Ok(())
+}
+
+/// The pool, the master and each replica with its port.
+fn endpoints(project: &Project) -> Vec<(String, u16)> {
+    let nodes = project
+        .topology
+        .nodes
+        .iter()
+        .map(|node| (node.title(), node.port));
+    std::iter::once(("pool".to_owned(), project.topology.pool_port))
+        .chain(nodes)
+        .collect()
+}
+
+/// Titles go from `checks` to `slave-100`.
+fn title_width(project: &Project) -> usize {
+    endpoints(project)
+        .iter()
+        .map(|(title, _)| title.len())
+        .max()
+        .unwrap_or(0)
+        .max("checks".len())
+}
+
+/// What a URL may contain unescaped (RFC 3986, unreserved).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A connection URL without the password.
+fn url(project: &Project, port: u16) -> String {
+    let settings = &project.settings;
+    let host = match settings.host() {
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        ip => ip.to_string(),
+    };
+    let escape = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
+    format!(
+        "postgresql://{}@{host}:{port}/{}",
+        escape(&settings.admin.user),
+        escape(&settings.database)
+    )
+}
+
+const _: () = assert!(MAX_REPLICAS == 100, "the help text above names it");

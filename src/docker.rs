@@ -1,0 +1,251 @@
+//! Docker's command lines, and what its output means. Pure functions; [`crate::process`] runs them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::observed::{Container, Containers};
+use crate::process::Argv;
+use crate::workdir::COMPOSE_FILE;
+
+/// The label by which a container tells what it was made from.
+pub const SPEC_LABEL: &str = "pgcluster.spec";
+
+fn docker() -> Argv {
+    Argv::new(["docker"])
+}
+
+/// `docker compose` for this project, whatever the environment or the folder's `.env` say.
+fn compose(folder: &Path, project: &str) -> Argv {
+    let argv = docker().and(["compose", "--project-name", project]);
+    // Compose must not read the user's `.env`: every value is in the rendered file already.
+    let argv = argv
+        .and(["--env-file", NO_FILE, "--project-directory"])
+        .and([folder]);
+    let file = folder.join(COMPOSE_FILE);
+    if file.exists() {
+        argv.and(["--file"]).and([file])
+    } else {
+        argv
+    }
+}
+
+#[cfg(windows)]
+const NO_FILE: &str = "NUL";
+#[cfg(not(windows))]
+const NO_FILE: &str = "/dev/null";
+
+/// Client and engine versions as JSON.
+pub fn version() -> Argv {
+    docker().and(["version", "--format", "{{json .}}"])
+}
+
+pub fn compose_version() -> Argv {
+    docker().and(["compose", "version", "--short"])
+}
+
+/// The project's containers, running or not, one JSON object a line.
+pub fn containers(project: &str) -> Argv {
+    let format = format!(
+        "{{\"id\":{{{{json .ID}}}},\"state\":{{{{json .State}}}},\"status\":{{{{json .Status}}}},\
+         \"service\":{{{{json (.Label \"com.docker.compose.service\")}}}},\"spec\":{{{{json (.Label \"{SPEC_LABEL}\")}}}}}}"
+    );
+    docker()
+        .and(["ps", "--all", "--no-trunc", "--filter"])
+        .and([format!("label=com.docker.compose.project={project}")])
+        .and(["--format".to_owned(), format])
+}
+
+/// Names and published ports of all running containers, one JSON object a line.
+pub fn published_ports() -> Argv {
+    docker().and([
+        "ps",
+        "--format",
+        "{\"name\":{{json .Names}},\"ports\":{{json .Ports}},\"project\":{{json (.Label \"com.docker.compose.project\")}}}",
+    ])
+}
+
+/// Succeeds if every image is there.
+pub fn image_exists(images: &[&str]) -> Argv {
+    docker()
+        .and(["image", "inspect", "--format", "{{.Id}}"])
+        .and(images.iter().copied())
+}
+
+/// The images this tool built, newest first.
+pub fn own_images() -> Argv {
+    docker().and([
+        "image",
+        "ls",
+        "--filter",
+        "reference=pgcluster-*",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+    ])
+}
+
+pub fn build(folder: &Path, project: &str, services: &[&str]) -> Argv {
+    compose(folder, project)
+        .and(["--progress", "plain", "build"])
+        .and(services.iter().copied())
+}
+
+/// Creates, recreates and starts what is in the Compose file, and removes what is there no more.
+pub fn up(folder: &Path, project: &str) -> Argv {
+    compose(folder, project).and(["up", "--detach", "--no-build", "--remove-orphans", "--quiet-pull"])
+}
+
+pub fn down(folder: &Path, project: &str) -> Argv {
+    compose(folder, project).and(["down", "--remove-orphans"])
+}
+
+/// A word such as `restart` or `unpause` for one container.
+pub fn container(verb: &str, id: &str) -> Argv {
+    docker().and([verb, id])
+}
+
+pub fn logs(id: &str, lines: usize) -> Argv {
+    docker()
+        .and(["logs", "--tail"])
+        .and([lines.to_string()])
+        .and([id])
+}
+
+/// A command of Pgpool's control protocol, run inside the pool's container, where its password is.
+pub fn pcp(container: &str, command: &str, options: &[&str]) -> Argv {
+    docker()
+        .and([
+            "exec",
+            container,
+            command,
+            "-h",
+            "/run/pgcluster",
+            "-U",
+            "pcp",
+            "-w",
+        ])
+        .and(options.iter().copied())
+}
+
+/// Runs `words` as root in a throw-away container that sees the project folder at `/project` and nothing else.
+pub fn helper(folder: &Path, image: &str, words: &[&str]) -> Argv {
+    docker()
+        .and([
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "--workdir",
+            "/project",
+            "--mount",
+        ])
+        .and([mount(folder)])
+        .and(["--entrypoint", words[0], image])
+        .and(words[1..].iter().copied())
+}
+
+/// A bind mount in Docker's comma-separated form, where a field with a comma or quote is quoted as in CSV.
+fn mount(folder: &Path) -> String {
+    let source = format!("source={}", folder.display());
+    if source.contains([',', '"']) {
+        format!("type=bind,\"{}\",target=/project", source.replace('"', "\"\""))
+    } else {
+        format!("type=bind,{source},target=/project")
+    }
+}
+
+/// Reads the output of [`containers`].
+///
+/// # Errors
+/// A line that is not the JSON asked for.
+pub fn parse_containers(output: &str) -> serde_json::Result<Containers> {
+    #[derive(Deserialize)]
+    struct Line {
+        service: String,
+        #[serde(flatten)]
+        container: Container,
+    }
+    let mut containers = BTreeMap::new();
+    for line in output.lines().filter(|line| !line.trim().is_empty()) {
+        let line: Line = serde_json::from_str(line)?;
+        containers.insert(line.service, line.container);
+    }
+    Ok(containers)
+}
+
+/// The engine's version in the output of [`version`]; `None` when the client reached no engine.
+pub fn parse_engine_version(output: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(output.trim()).ok()?;
+    Some(value.get("Server")?.get("Version")?.as_str()?.to_owned())
+}
+
+/// The container, if any, that publishes `port`, from the output of [`published_ports`].
+pub fn parse_port_owner(output: &str, port: u16) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Line {
+        name: String,
+        ports: String,
+    }
+    let wanted = format!(":{port}->");
+    output
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Line>(line).ok())
+        .find(|line| line.ports.contains(&wanted))
+        .map(|line| line.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compose_is_told_everything_on_its_command_line() {
+        let argv = up(Path::new("/no such folder"), "p");
+        assert_eq!(
+            argv.pasteable(),
+            format!(
+                "docker compose --project-name p --env-file {NO_FILE} --project-directory '/no such folder' up --detach \
+                 --no-build --remove-orphans --quiet-pull"
+            )
+        );
+    }
+
+    #[test]
+    fn containers_are_read_by_service() {
+        let output = "{\"id\":\"abc\",\"state\":\"running\",\"status\":\"Up 2 seconds\",\"service\":\"postgres-master\",\
+                      \"spec\":\"1f\"}\n";
+        let containers = parse_containers(output).unwrap();
+        assert!(containers["postgres-master"].is_running());
+        assert_eq!(containers["postgres-master"].spec, "1f");
+        assert!(parse_containers("nonsense").is_err());
+    }
+
+    #[test]
+    fn an_engine_that_is_away_has_no_version() {
+        fn check(output: &str, expected: Option<&str>) {
+            assert_eq!(parse_engine_version(output).as_deref(), expected);
+        }
+        check(
+            r#"{"Client":{"Version":"28.2.2"},"Server":{"Version":"20.10.24"}}"#,
+            Some("20.10.24"),
+        );
+        check(r#"{"Client":{"Version":"28.2.2"},"Server":null}"#, None);
+        check("", None);
+    }
+
+    #[test]
+    fn a_port_leads_to_its_container() {
+        let output = r#"{"name":"web","ports":"127.0.0.1:5000->80/tcp, :::15001->81/tcp","project":""}"#;
+        assert_eq!(parse_port_owner(output, 5000).as_deref(), Some("web"));
+        assert_eq!(parse_port_owner(output, 5001), None);
+    }
+
+    #[test]
+    fn a_folder_with_a_comma_is_mounted_whole() {
+        assert_eq!(
+            mount(Path::new("/a,b")),
+            "type=bind,\"source=/a,b\",target=/project"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! Carries out steps. It takes no decision: what is to be done, and in which order, comes from [`crate::reconcile`].
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::docker;
+use crate::observe;
+use crate::observed::Containers;
+use crate::plan::{Planned, Step};
+use crate::postgres::Session;
+use crate::process::{self, Argv};
+use crate::project::Project;
+use crate::topology::{self, MASTER_SERVICE, POOL_SERVICE};
+
+/// Stopping a server may take its whole grace period of 60 s.
+const STOP_LIMIT: Duration = Duration::from_secs(90);
+
+/// A PCP command answers in some 20 ms; `docker exec` takes 80 ms.
+const PCP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Builds the missing images, handing every line of the build's output to `on_line`.
+///
+/// # Errors
+/// The build failed: the command and its last output.
+pub async fn build(project: &Project, steps: &[Planned], on_line: impl FnMut(&str)) -> Result<()> {
+    let images = &project.rendering.images;
+    let mut services = Vec::new();
+    for planned in steps {
+        if let Step::Build { images: wanted } = &planned.step {
+            let both = [(&images.node, MASTER_SERVICE), (&images.pool, POOL_SERVICE)];
+            services.extend(
+                both.iter()
+                    .filter(|(image, _)| wanted.contains(image))
+                    .map(|(_, service)| *service),
+            );
+        }
+    }
+    if services.is_empty() {
+        return Ok(());
+    }
+    let topology = &project.topology;
+    process::stream(
+        &docker::build(&topology.folder, &topology.project, &services),
+        &topology.folder,
+        on_line,
+    )
+    .await
+}
+
+/// Brings the containers to what is wanted, with one call of Compose.
+///
+/// # Errors
+/// A command that failed, with its last output.
+pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]) -> Result<()> {
+    let topology = &project.topology;
+    let mut compose = false;
+    for planned in steps {
+        match &planned.step {
+            Step::Detach { id } => detach(project, there, *id).await?,
+            Step::Unpause { service } => on_container(project, there, "unpause", service).await?,
+            Step::Revive { service } => on_container(project, there, "restart", service).await?,
+            Step::Start { .. } | Step::Remove { .. } => compose = true,
+            _ => {}
+        }
+    }
+    if compose {
+        let argv = docker::up(&topology.folder, &topology.project);
+        process::stream(&argv, &topology.folder, |_| {}).await?;
+    }
+    Ok(())
+}
+
+/// One correction in a running server.
+///
+/// # Errors
+/// The server or Pgpool did not do it; it may do it when asked again.
+pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Result<()> {
+    let node = |id: u32| {
+        let node = project.topology.nodes.iter().find(|node| node.id == id);
+        node.with_context(|| format!("there is no {}", topology::title(id)))
+    };
+    let session = |id: u32| -> Result<Session> {
+        Ok(Session::new(observe::endpoint(&project.settings, node(id)?.port)))
+    };
+    match step {
+        Step::CreateSlot { id } => session(0)?.create_slot(&topology::name(*id)).await,
+        Step::DropSlot { name } => session(0)?.drop_slot(name).await,
+        Step::Reload { id } => session(*id)?.reload().await,
+        Step::Restart { id } => on_container(project, there, "restart", &topology::service(*id)).await,
+        Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
+        Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
+        Step::Detach { id } => detach(project, there, *id).await,
+        Step::Write { .. }
+        | Step::Build { .. }
+        | Step::Unpause { .. }
+        | Step::Revive { .. }
+        | Step::Start { .. }
+        | Step::Remove { .. } => Ok(()),
+    }
+}
+
+async fn detach(project: &Project, there: &Containers, id: u32) -> Result<()> {
+    pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await
+}
+
+async fn pcp(project: &Project, there: &Containers, command: &str, options: &[&str]) -> Result<()> {
+    let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
+    let argv = docker::pcp(&pool.id, command, options);
+    finish(project, &argv, PCP_LIMIT).await
+}
+
+async fn on_container(project: &Project, there: &Containers, verb: &str, service: &str) -> Result<()> {
+    let container = there
+        .get(service)
+        .with_context(|| format!("{service} has no container"))?;
+    finish(project, &docker::container(verb, &container.id), STOP_LIMIT).await
+}
+
+async fn finish(project: &Project, argv: &Argv, limit: Duration) -> Result<()> {
+    process::run(argv, &project.topology.folder, limit)
+        .await
+        .map(drop)
+}

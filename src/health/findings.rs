@@ -1,0 +1,165 @@
+//! What is wrong with a cluster, and the remedy.
+
+use super::{State, node_state, pool_state};
+use crate::observed::Observed;
+use crate::topology::{self, POOL_SERVICE, Topology};
+
+/// Slots on the master that were a removed replica's: they would keep WAL for ever.
+pub fn stray_slots<'a>(topology: &'a Topology, observed: &'a Observed) -> impl Iterator<Item = &'a str> {
+    let slots = observed
+        .facts(topology.master().id)
+        .map(|master| master.slots.as_slice());
+    slots
+        .unwrap_or_default()
+        .iter()
+        .map(|slot| slot.name.as_str())
+        .filter(|name| topology::replica_of_name(name).is_some_and(|id| !topology.has(id)))
+}
+
+/// Something wrong with the cluster, and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    /// Title of the node, or `pool`.
+    pub node: String,
+    pub problem: String,
+    pub remedy: String,
+}
+
+/// Everything that is wrong; an empty list is a healthy cluster.
+pub fn findings(topology: &Topology, observed: &Observed) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = topology
+        .nodes
+        .iter()
+        .map(|node| (node.title(), node.service(), node_state(topology, observed, node)))
+        .chain([(
+            "pool".to_owned(),
+            POOL_SERVICE.to_owned(),
+            pool_state(topology, observed),
+        )])
+        .filter(|(_, _, state)| !state.is_serving())
+        .map(|(node, service, state)| Finding {
+            remedy: remedy(&state, &service),
+            problem: state.to_string(),
+            node,
+        })
+        .collect();
+    for slot in stray_slots(topology, observed) {
+        findings.push(Finding {
+            node: topology.master().title(),
+            problem: format!("slot {slot} belongs to a replica that is gone, and keeps WAL"),
+            remedy: "run `pgcluster up`, which drops it".to_owned(),
+        });
+    }
+    for (service, container) in &observed.containers {
+        if let Some(id) = topology::replica_of_service(service).filter(|id| !topology.has(*id)) {
+            findings.push(Finding {
+                node: topology::title(id),
+                problem: format!("a container of a removed replica: {}", container.status),
+                remedy: "run `pgcluster up`, which removes it".to_owned(),
+            });
+        }
+    }
+    findings
+}
+
+/// What to do about a node in this state.
+pub fn remedy(state: &State, service: &str) -> String {
+    let logs = format!("see `docker compose logs {service}`");
+    match state {
+        State::Absent | State::Stopped(_) => format!("run `pgcluster up`; {logs}"),
+        State::Refused => format!("its log says why; {logs}"),
+        State::LoginRefused(_) => {
+            "the user and password in .env are not those of the running cluster: put the old ones back"
+                .to_owned()
+        }
+        State::Starting(_) | State::Cloning(..) | State::CatchingUp(_) => {
+            format!("wait; if it lasts, {logs}")
+        }
+        _ => format!("run `pgcluster up`; if that does not help, {logs}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::samples::{facts, healthy, topology};
+    use crate::observed::Answer;
+
+    /// What `status` would say after `breakage`.
+    fn check(breakage: impl FnOnce(&mut Observed), expected: &[&str]) {
+        let topology = topology(2);
+        let mut observed = healthy(&topology);
+        breakage(&mut observed);
+        let found: Vec<String> = findings(&topology, &observed)
+            .into_iter()
+            .map(|finding| format!("{}: {}", finding.node, finding.problem))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_healthy_cluster_has_no_findings() {
+        check(|_| {}, &[]);
+    }
+
+    #[test]
+    fn a_base_backup_is_not_replication() {
+        // The stream of a base backup says `streaming` too, and replays nothing.
+        check(
+            |o| facts(o, 0).senders[0].behind = None,
+            &["slave-1: connects to the master"],
+        );
+    }
+
+    #[test]
+    fn streaming_without_its_own_slot_is_not_enough() {
+        check(
+            |o| facts(o, 2).receiver.as_mut().unwrap().slot = None,
+            &["slave-2: does not stream from the master"],
+        );
+        check(
+            |o| facts(o, 0).slots[1].active = false,
+            &["slave-2: does not stream from the master"],
+        );
+    }
+
+    #[test]
+    fn wrong_roles_and_foreign_data_are_named() {
+        check(
+            |o| facts(o, 1).in_recovery = false,
+            &["slave-1: is a primary of its own, not a replica"],
+        );
+        check(
+            |o| facts(o, 1).system_id = "8".into(),
+            &["slave-1: holds the data of another cluster"],
+        );
+    }
+
+    #[test]
+    fn lost_wal_and_stray_slots_are_named() {
+        check(
+            |o| facts(o, 0).slots[0].wal_status = Some("lost".into()),
+            &["slave-1: fell behind its slot's limit; the WAL it needs is gone"],
+        );
+        check(
+            |o| {
+                let mut slot = facts(o, 0).slots[0].clone();
+                slot.name = "slave7".into();
+                facts(o, 0).slots.push(slot);
+            },
+            &["master: slot slave7 belongs to a replica that is gone, and keeps WAL"],
+        );
+    }
+
+    #[test]
+    fn a_node_the_pool_left_out_is_named() {
+        check(
+            |o| {
+                if let Answer::Got(backends) = &mut o.pool {
+                    backends.get_mut(&2).unwrap().status = "down".into();
+                }
+            },
+            &["pool: waiting for slave-2"],
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! Judgement: from what was observed to the state of each node, what is wrong, and what to do. Pure.
+
+mod findings;
+#[cfg(test)]
+pub mod samples;
+
+use std::fmt;
+
+use bytesize::ByteSize;
+
+pub use findings::{Finding, findings, remedy, stray_slots};
+
+use crate::observed::{Answer, NodeFacts, Observed, Silence};
+use crate::topology::{Node, POOL_SERVICE, Topology};
+
+/// Where a node is on its way to serving.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// It has no container.
+    Absent,
+    /// Its container does not run: its status.
+    Stopped(String),
+    /// Its entrypoint refused to start, for a reason that stays.
+    Refused,
+    /// Its container runs and the server does not answer yet: why.
+    Starting(String),
+    /// A base backup runs: bytes done, bytes in all.
+    Cloning(u64, Option<u64>),
+    /// It streams what it missed: bytes to go.
+    CatchingUp(u64),
+    /// It answers, and something is wrong.
+    Broken(String),
+    /// The password or user in `.env` is not the cluster's.
+    LoginRefused(String),
+    /// The master accepts connections.
+    Accepting,
+    /// The replica streams through its slot: bytes behind.
+    Streaming(u64),
+    /// The pool sends traffic to this many nodes.
+    Balancing(usize),
+}
+
+impl State {
+    pub fn is_serving(&self) -> bool {
+        matches!(self, State::Accepting | State::Streaming(_) | State::Balancing(_))
+    }
+
+    /// No waiting can help.
+    pub fn is_final(&self) -> bool {
+        matches!(self, State::Refused | State::LoginRefused(_))
+    }
+
+    /// A measure of how far it has come, which only grows while there is progress.
+    pub fn progress(&self) -> (u8, u64) {
+        match self {
+            State::Absent | State::Stopped(_) | State::Refused | State::LoginRefused(_) => (0, 0),
+            State::Starting(_) => (1, 0),
+            State::Cloning(done, _) => (2, *done),
+            State::Broken(_) => (3, 0),
+            State::CatchingUp(behind) => (4, u64::MAX - behind),
+            State::Accepting | State::Streaming(_) | State::Balancing(_) => (5, 0),
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Absent => write!(f, "no container"),
+            State::Stopped(status) => write!(f, "container stopped: {status}"),
+            State::Refused => write!(f, "refuses to start"),
+            State::Starting(reason) => write!(f, "starting: {reason}"),
+            State::Cloning(done, Some(total)) => {
+                write!(f, "cloning {} / {}", ByteSize(*done), ByteSize(*total))
+            }
+            State::Cloning(done, None) => write!(f, "cloning {}", ByteSize(*done)),
+            State::CatchingUp(behind) => write!(f, "catching up, {} behind", ByteSize(*behind)),
+            State::Broken(reason) => write!(f, "{reason}"),
+            State::LoginRefused(reason) => write!(f, "login refused: {reason}"),
+            State::Accepting => write!(f, "accepting connections"),
+            State::Streaming(behind) => write!(f, "streaming, {} behind", ByteSize(*behind)),
+            State::Balancing(nodes) => write!(f, "balancing over {nodes} nodes"),
+        }
+    }
+}
+
+/// The state of a PostgreSQL node.
+pub fn node_state(topology: &Topology, observed: &Observed, node: &Node) -> State {
+    let facts = match answer(observed, &node.service(), observed.nodes.get(&node.id)) {
+        Ok(facts) => facts,
+        Err(State::Starting(reason)) if !node.is_master() => {
+            return starting_replica(topology, observed, node, reason);
+        }
+        Err(state) => return state,
+    };
+    if node.is_master() {
+        if facts.in_recovery {
+            State::Broken("is a standby, not a primary".to_owned())
+        } else {
+            State::Accepting
+        }
+    } else {
+        replica_state(topology, observed, node, facts)
+    }
+}
+
+/// What was heard from the server behind `service`, or why there is nothing.
+fn answer<'a, T>(observed: &Observed, service: &str, answer: Option<&'a Answer<T>>) -> Result<&'a T, State> {
+    let container = observed.containers.get(service);
+    match answer {
+        Some(Answer::Got(facts)) => Ok(facts),
+        Some(Answer::Silent(Silence {
+            reason,
+            refused: true,
+        })) => Err(State::LoginRefused(reason.clone())),
+        other => Err(match container {
+            None => State::Absent,
+            Some(container) if container.has_refused() => State::Refused,
+            Some(container) if !container.is_running() => State::Stopped(container.status.clone()),
+            Some(_) => State::Starting(match other {
+                Some(Answer::Silent(silence)) => silence.reason.clone(),
+                _ => "not asked yet".to_owned(),
+            }),
+        }),
+    }
+}
+
+fn starting_replica(topology: &Topology, observed: &Observed, node: &Node, reason: String) -> State {
+    let Some(master) = observed.facts(topology.master().id) else {
+        return State::Starting("waiting for the master".to_owned());
+    };
+    match master.base_backup(&node.name()) {
+        Some(backup) => State::Cloning(backup.done, backup.total),
+        None => State::Starting(reason),
+    }
+}
+
+fn replica_state(topology: &Topology, observed: &Observed, node: &Node, facts: &NodeFacts) -> State {
+    let broken = |reason: &str| State::Broken(reason.to_owned());
+    if !facts.in_recovery {
+        return broken("is a primary of its own, not a replica");
+    }
+    let Some(master) = observed.facts(topology.master().id) else {
+        return broken("cannot be judged while the master does not answer");
+    };
+    if facts.system_id != master.system_id {
+        return broken("holds the data of another cluster");
+    }
+    let name = node.name();
+    if master
+        .slot(&name)
+        .is_some_and(|slot| slot.wal_status.as_deref() == Some("lost"))
+    {
+        return broken("fell behind its slot's limit; the WAL it needs is gone");
+    }
+    let streams = facts
+        .receiver
+        .as_ref()
+        .is_some_and(|receiver| receiver.slot.as_deref() == Some(name.as_str()));
+    let slot = master.slot(&name).is_some_and(|slot| slot.active);
+    match master.sender(&name) {
+        Some(sender) if streams && slot => match (sender.state.as_str(), sender.behind) {
+            ("streaming", Some(behind)) => State::Streaming(behind),
+            ("catchup", Some(behind)) => State::CatchingUp(behind),
+            _ => broken("connects to the master"),
+        },
+        _ => broken("does not stream from the master"),
+    }
+}
+
+/// The state of the pool: it serves when it sends traffic to every node of the topology.
+pub fn pool_state(topology: &Topology, observed: &Observed) -> State {
+    let backends = match answer(observed, POOL_SERVICE, Some(&observed.pool)) {
+        Ok(backends) => backends,
+        Err(state) => return state,
+    };
+    let missing: Vec<String> = topology
+        .nodes
+        .iter()
+        .filter(|node| !backends.get(&node.id).is_some_and(|backend| backend.is_up()))
+        .map(Node::title)
+        .collect();
+    if missing.is_empty() {
+        State::Balancing(topology.nodes.len())
+    } else {
+        State::Broken(format!("waiting for {}", missing.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{facts, healthy, topology};
+    use super::*;
+    use crate::observed::BaseBackup;
+
+    #[test]
+    fn a_silent_replica_that_clones_shows_how_far_it_is() {
+        let topology = topology(1);
+        let mut observed = healthy(&topology);
+        observed.nodes.insert(
+            1,
+            Answer::Silent(Silence {
+                reason: "connection refused".into(),
+                refused: false,
+            }),
+        );
+        facts(&mut observed, 0).base_backups.push(BaseBackup {
+            name: "slave1".into(),
+            done: 1024,
+            total: Some(4096),
+            ..BaseBackup::default()
+        });
+        let state = node_state(&topology, &observed, &topology.nodes[1]);
+        assert_eq!(state, State::Cloning(1024, Some(4096)));
+        assert!(state.progress() > State::Starting(String::new()).progress());
+    }
+}

@@ -1,0 +1,177 @@
+//! What a running cluster looks like: data only. [`crate::observe`] gathers it, [`crate::health`] judges it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Exit status with which an entrypoint says that trying again cannot help.
+const REFUSAL: &str = "(78)";
+
+/// Compose service → its container.
+pub type Containers = BTreeMap<String, Container>;
+
+/// A container as `docker ps` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Container {
+    pub id: String,
+    /// `running`, `exited`, `restarting`, `paused`, `created`, `dead`.
+    pub state: String,
+    /// For people: `Up 3 seconds (healthy)`, `Restarting (78) 1 second ago`.
+    pub status: String,
+    /// The fingerprint it was made from.
+    pub spec: String,
+}
+
+impl Container {
+    pub fn is_running(&self) -> bool {
+        self.state == "running"
+    }
+
+    /// Its entrypoint refused to start, for a reason that stays.
+    pub fn has_refused(&self) -> bool {
+        !self.is_running() && self.status.contains(REFUSAL)
+    }
+}
+
+/// What came back from a server that was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer<T> {
+    Got(T),
+    /// Its container does not run, so nobody asked: another program may listen on the port.
+    NotAsked,
+    Silent(Silence),
+}
+
+impl<T> Answer<T> {
+    pub fn got(&self) -> Option<&T> {
+        match self {
+            Answer::Got(facts) => Some(facts),
+            _ => None,
+        }
+    }
+}
+
+/// Why a server gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    pub reason: String,
+    /// The login was refused: asking again cannot help.
+    pub refused: bool,
+}
+
+/// What one PostgreSQL server says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct NodeFacts {
+    pub in_recovery: bool,
+    pub system_id: String,
+    pub timeline: u32,
+    /// Seconds since 1970.
+    pub started_at: f64,
+    pub connections: u32,
+    pub max_connections: u32,
+    /// Fingerprint of the configuration files it last read.
+    pub config_hash: Option<String>,
+    /// Settings whose new value waits for a restart.
+    pub pending_restart: Vec<String>,
+    pub receiver: Option<Receiver>,
+    pub senders: Vec<Sender>,
+    pub slots: Vec<Slot>,
+    pub base_backups: Vec<BaseBackup>,
+}
+
+/// The WAL receiver of a standby.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Receiver {
+    pub status: String,
+    pub slot: Option<String>,
+}
+
+/// A WAL sender of a primary.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Sender {
+    /// The standby's `application_name`.
+    pub name: String,
+    pub state: String,
+    /// Bytes between what the primary wrote and what the standby replayed; a running base backup has none.
+    pub behind: Option<u64>,
+    pub lag_ms: Option<f64>,
+}
+
+/// A physical replication slot.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Slot {
+    pub name: String,
+    pub active: bool,
+    /// `reserved`, `extended`, `unreserved`, `lost`.
+    pub wal_status: Option<String>,
+    /// Bytes of WAL kept for it.
+    pub retained: Option<i64>,
+}
+
+/// A base backup that runs.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct BaseBackup {
+    /// The node name of the replica it is for.
+    pub name: String,
+    pub phase: String,
+    /// Bytes.
+    pub done: u64,
+    /// Bytes, once estimated.
+    pub total: Option<u64>,
+}
+
+/// A node as the pool sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Backend {
+    pub id: u32,
+    /// `up`, `waiting`, `down`, `quarantine`, `unused`.
+    pub status: String,
+    pub role: String,
+    pub weight: String,
+    /// Statements that read, sent to it.
+    pub selects: u64,
+}
+
+impl Backend {
+    /// It gets traffic: `waiting` means that no client has come since it joined.
+    pub fn is_up(&self) -> bool {
+        self.status == "up" || self.status == "waiting"
+    }
+}
+
+/// Everything seen at one moment.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub containers: Containers,
+    pub nodes: BTreeMap<u32, Answer<NodeFacts>>,
+    /// Pgpool's backends by id.
+    pub pool: Answer<BTreeMap<u32, Backend>>,
+}
+
+impl Observed {
+    pub fn facts(&self, id: u32) -> Option<&NodeFacts> {
+        self.nodes.get(&id)?.got()
+    }
+
+    pub fn backend(&self, id: u32) -> Option<&Backend> {
+        self.pool.got()?.get(&id)
+    }
+}
+
+impl NodeFacts {
+    pub fn sender(&self, name: &str) -> Option<&Sender> {
+        // A standby that reconnects may have an old sender beside the new one.
+        self.senders
+            .iter()
+            .filter(|sender| sender.name == name)
+            .max_by_key(|sender| (sender.state == "streaming", sender.behind.is_some()))
+    }
+
+    pub fn slot(&self, name: &str) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.name == name)
+    }
+
+    pub fn base_backup(&self, name: &str) -> Option<&BaseBackup> {
+        self.base_backups.iter().find(|backup| backup.name == name)
+    }
+}

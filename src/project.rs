@@ -1,0 +1,177 @@
+//! From a folder and flags to everything that is wanted of the cluster: the first half of every command.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::assets::{self, Sources};
+use crate::env_file::{self, EnvFile};
+use crate::error::{Failure, Kind, Problem};
+use crate::render::{self, Rendered, Rendering};
+use crate::settings::{DEFAULT_REPLICAS, MAX_REPLICAS, Settings};
+use crate::topology::Topology;
+use crate::workdir::{self, Difference};
+
+/// What the user wants, resolved and rendered; nothing is written yet.
+#[derive(Debug)]
+pub struct Project {
+    pub settings: Settings,
+    pub topology: Topology,
+    pub rendering: Rendering,
+    /// Files that the folder lacks or has otherwise, and why they would be written.
+    pub changes: Vec<FileChange>,
+    /// Files that are as they should be.
+    pub unchanged: usize,
+}
+
+/// A file to write, and why.
+#[derive(Clone, Debug)]
+pub struct FileChange {
+    pub file: Rendered,
+    pub cause: FileCause,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileCause {
+    /// A file of the user's, written once.
+    FirstUse,
+    /// `.env` lacks these keys.
+    MissingKeys(Vec<String>),
+    New,
+    Changed,
+}
+
+impl Project {
+    /// Resolves the project in `folder`.
+    ///
+    /// `env_file` takes the place of the folder's `.env`; `replicas` that of the number which is there.
+    ///
+    /// # Errors
+    /// Bad input of any kind, all of it together where it is of one kind. Nothing has been changed then.
+    pub fn load(folder: &Path, env_file: Option<&Path>, replicas: Option<u32>) -> Result<Self> {
+        let existing = workdir::existing_replicas(folder)?;
+        let replicas = replicas.or(existing).unwrap_or(DEFAULT_REPLICAS);
+        if replicas > MAX_REPLICAS {
+            return Err(Failure::new(
+                Kind::Input,
+                Problem::new(format!(
+                    "{replicas} replicas are too many: Pgpool-II has room for 128 nodes and the master for two senders \
+                     for each of {MAX_REPLICAS} replicas"
+                ))
+                .fix(format!("choose 0 to {MAX_REPLICAS}")),
+            )
+            .into());
+        }
+        workdir::refuse_links(folder, 0..=replicas)?;
+        let sources = Sources::read(folder, replicas)?;
+
+        let env_path = env_path(folder, env_file);
+        let env_bytes = match assets::read_if_there(&env_path)? {
+            Some(bytes) => bytes,
+            None if env_file.is_some() => {
+                return Err(Failure::new(
+                    Kind::Input,
+                    Problem::new(format!("{}: no such file", env_path.display()))
+                        .fix("name an existing file with --env-file, or leave the option out"),
+                )
+                .into());
+            }
+            None => seed(&sources, ".env"),
+        };
+        let input = |problems| Failure {
+            kind: Kind::Input,
+            problems,
+        };
+        let env =
+            EnvFile::parse(&env_bytes, env_path.strip_prefix(folder).unwrap_or(&env_path)).map_err(input)?;
+        let (settings, additions) =
+            Settings::resolve(&env, |key| std::env::var(key).ok(), replicas).map_err(input)?;
+        let topology = Topology::new(folder, &settings);
+        let rendering = render::render(&settings, &topology, &sources)?;
+
+        let mut changes = first_use(&sources, env_file.is_none());
+        if !additions.is_empty() {
+            let content = env_file::append(&env_bytes, &additions);
+            match changes.iter_mut().find(|change| change.file.path == ".env") {
+                Some(first) => first.file.content = content,
+                None => changes.push(FileChange {
+                    file: Rendered {
+                        path: real_path(&env_path),
+                        content,
+                        private: true,
+                    },
+                    cause: FileCause::MissingKeys(additions.into_iter().map(|(key, _)| key).collect()),
+                }),
+            }
+        }
+        let differences = workdir::differences(folder, &rendering.files)?;
+        let unchanged = rendering.files.len() - differences.len();
+        changes.extend(differences.into_iter().map(|(file, difference)| FileChange {
+            file,
+            cause: match difference {
+                Difference::New => FileCause::New,
+                Difference::Changed => FileCause::Changed,
+            },
+        }));
+        Ok(Project {
+            settings,
+            topology,
+            rendering,
+            changes,
+            unchanged,
+        })
+    }
+
+    /// Writes what has to be written.
+    pub fn write(&self) -> Result<()> {
+        for change in &self.changes {
+            workdir::write(&self.topology.folder, &change.file)?;
+        }
+        Ok(())
+    }
+}
+
+fn env_path(folder: &Path, env_file: Option<&Path>) -> PathBuf {
+    match env_file {
+        // Relative to where the user stands, as every path on a command line.
+        Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        None => folder.join(".env"),
+    }
+}
+
+fn seed(sources: &Sources, path: &str) -> Vec<u8> {
+    sources
+        .missing_seeds
+        .iter()
+        .find(|(seed, _)| seed == path)
+        .map(|(_, content)| content.clone())
+        .unwrap_or_default()
+}
+
+/// Where writing changes the file itself, also when a link leads to it. An absolute path that is joined to the
+/// project folder stays what it is.
+fn real_path(path: &Path) -> String {
+    let real = if path.is_symlink() {
+        std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+    } else {
+        path.to_owned()
+    };
+    real.to_string_lossy().into_owned()
+}
+
+fn first_use(sources: &Sources, with_env: bool) -> Vec<FileChange> {
+    sources
+        .missing_seeds
+        .iter()
+        .filter(|(path, _)| with_env || path != ".env")
+        .map(|(path, content)| FileChange {
+            file: Rendered {
+                path: path.clone(),
+                content: content.clone(),
+                // It holds the passwords.
+                private: path == ".env",
+            },
+            cause: FileCause::FirstUse,
+        })
+        .collect()
+}

@@ -1,0 +1,114 @@
+//! The proof that replication is live and the pool routes: by writing and reading, not by believing a status.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use futures_util::future::join_all;
+
+use crate::error::{Failure, Kind, Problem};
+use crate::observe;
+use crate::observed::{Observed, Silence};
+use crate::postgres::{self, Session};
+use crate::project::Project;
+use crate::topology::Node;
+
+/// How long a caught-up replica may take to replay one more row.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Between two reads of the marker on a replica.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Proves the cluster and says how, in one line.
+///
+/// The marker is written through the pool, unless one is there that was written since the last server started: a
+/// cluster that is already proved is not changed.
+///
+/// # Errors
+/// [`Kind::NotReady`], with what did not hold.
+pub async fn prove(project: &Project, observed: &Observed) -> Result<String> {
+    let proof = tokio::time::timeout(LIMIT, attempt(project, observed)).await;
+    proof
+        .unwrap_or_else(|_| Err(format!("the proof did not end within {} s", LIMIT.as_secs())))
+        .map_err(|what| {
+            Failure::new(
+                Kind::NotReady,
+                Problem::new(what).fix("see `pgcluster status`, then run `pgcluster up` again"),
+            )
+            .into()
+        })
+}
+
+async fn attempt(project: &Project, observed: &Observed) -> Result<String, String> {
+    let (settings, topology) = (&project.settings, &project.topology);
+    let session = |port| Session::new(observe::endpoint(settings, port));
+    let mut master = session(topology.master().port);
+    let mut pool = session(topology.pool_port);
+    let silent = |who: &str| {
+        let who = who.to_owned();
+        move |silence: Silence| format!("{who}: {}", silence.reason)
+    };
+
+    let last_start = topology
+        .nodes
+        .iter()
+        .filter_map(|node| observed.facts(node.id))
+        .map(|facts| facts.started_at)
+        .fold(0.0, f64::max);
+    let written = master.read_marker().await.map_err(silent("master"))?;
+    let marker = match written {
+        Some((marker, written_at)) if written_at > last_start => {
+            if !pool.writes_reach_primary().await.map_err(silent("pool"))? {
+                return Err("a write through the pool would not reach the master".to_owned());
+            }
+            marker
+        }
+        _ => {
+            master.prepare_marker().await.map_err(silent("master"))?;
+            let marker = postgres::new_marker().map_err(|error| error.to_string())?;
+            let writer = pool.write_marker(&marker).await.map_err(silent("pool"))?;
+            expect_node(&writer, &[topology.master()], "a write through the pool")?;
+            marker
+        }
+    };
+
+    let readers = topology.replicas().iter().map(|replica| {
+        let mut session = session(replica.port);
+        let marker = &marker;
+        async move {
+            loop {
+                match session.read_marker().await {
+                    Ok(Some((read, _))) if read == *marker => return Ok(()),
+                    Ok(_) => tokio::time::sleep(POLL).await,
+                    Err(silence) => return Err(format!("{}: {}", replica.title(), silence.reason)),
+                }
+            }
+        }
+    });
+    for result in join_all(readers).await {
+        result?;
+    }
+
+    let reader = pool.reader().await.map_err(silent("pool"))?;
+    let total = topology.nodes.len();
+    if topology.replicas().is_empty() {
+        expect_node(&reader, &[topology.master()], "a read through the pool")?;
+        return Ok(format!(
+            "a write and a read through the pool reached the master; the pool sees {total} of {total} nodes up"
+        ));
+    }
+    let replicas: Vec<&Node> = topology.replicas().iter().collect();
+    expect_node(&reader, &replicas, "a read through the pool")?;
+    Ok(format!(
+        "a marker written through the pool on master was read back on {} replica(s), each streaming through its own \
+         slot; a read through the pool landed on {reader}; the pool sees {total} of {total} nodes up",
+        replicas.len()
+    ))
+}
+
+fn expect_node(name: &str, expected: &[&Node], what: &str) -> Result<(), String> {
+    if expected.iter().any(|node| node.name() == name) {
+        Ok(())
+    } else {
+        Err(format!("{what} landed on `{name}`"))
+    }
+}

@@ -1,0 +1,101 @@
+//! Hashes of content: image tags, and what tells a running container or server from the files of today.
+
+use std::collections::BTreeMap;
+
+use super::{Common, Images, POOL_BACKENDS, Rendered};
+use crate::assets::{CONFIG_FOLDER, Sources};
+use crate::settings::Settings;
+use crate::topology::{Node, Topology, hex};
+
+pub fn images(settings: &Settings, sources: &Sources) -> Images {
+    let mut node = Fingerprint::default();
+    node.add("PGDATA", settings.pgdata.as_bytes());
+    node.add("EXTRA_PACKAGES", settings.extra_packages.as_bytes());
+    for (path, content) in &sources.slave_template {
+        let mounted = path.starts_with(CONFIG_FOLDER) || path.ends_with(".sh");
+        if !mounted {
+            node.add(path, content);
+        }
+    }
+    let mut pool = Fingerprint::default();
+    pool.add(
+        "Dockerfile",
+        sources.template("templates/pool.Dockerfile").as_bytes(),
+    );
+    Images {
+        node: format!("pgcluster-node:{}", node.digits(12)),
+        pool: format!("pgcluster-pool:{}", pool.digits(12)),
+    }
+}
+
+/// The part of every service's fingerprint that they share.
+pub fn base_spec(common: &Common<'_>, sources: &Sources) -> Fingerprint {
+    let mut base = Fingerprint::default();
+    base.add(
+        "compose",
+        sources.template("templates/docker-compose.yml.tera").as_bytes(),
+    );
+    for value in [
+        &common.bind,
+        common.pgdata,
+        common.postgres_user,
+        common.postgres_db,
+        common.replication_user,
+        common.pool_user,
+    ] {
+        base.add("value", value.as_bytes());
+    }
+    base
+}
+
+/// For each node the fingerprint of what its container cannot take up while it runs.
+///
+/// It leaves out which other nodes there are, so that scaling recreates nothing.
+pub fn node_specs(common: &Common<'_>, topology: &Topology, sources: &Sources) -> BTreeMap<String, String> {
+    let base = base_spec(common, sources);
+    let spec = |node: &Node| {
+        let mut spec = base.clone();
+        spec.add("image", common.node_image.as_bytes());
+        spec.add("port", node.port.to_string().as_bytes());
+        spec.add("common", &sources.slave_template["node-common.sh"]);
+        let entrypoint = if node.is_master() {
+            &sources.master["master-entrypoint.sh"]
+        } else {
+            &sources.slave_template["slave-entrypoint.sh"]
+        };
+        spec.add("entrypoint", entrypoint);
+        spec.digits(16)
+    };
+    topology
+        .nodes
+        .iter()
+        .map(|node| (node.service(), spec(node)))
+        .collect()
+}
+
+/// The same for the pool, which reads its list of nodes again at a reload and nothing else.
+pub fn pool_spec(common: &Common<'_>, topology: &Topology, sources: &Sources, files: &[Rendered]) -> String {
+    let mut pool = base_spec(common, sources);
+    pool.add("image", common.pool_image.as_bytes());
+    pool.add("port", topology.pool_port.to_string().as_bytes());
+    for file in files.iter().filter(|file| file.path != POOL_BACKENDS) {
+        pool.add(&file.path, &file.content);
+    }
+    pool.digits(16)
+}
+
+/// A hash over named parts, each with its length, so that no two lists of parts run together.
+#[derive(Clone, Default)]
+pub struct Fingerprint(Vec<u8>);
+
+impl Fingerprint {
+    pub fn add(&mut self, name: &str, content: &[u8]) {
+        self.0
+            .extend(format!("{}:{name}{}:", name.len(), content.len()).bytes());
+        self.0.extend(content);
+    }
+
+    pub fn digits(&self, digits: usize) -> String {
+        hex(&self.0, digits)
+    }
+}

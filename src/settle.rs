@@ -1,0 +1,209 @@
+//! Waiting until the cluster is as wanted: observe, decide, correct, until nothing is left or nothing moves.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::docker;
+use crate::error::{Failure, Kind, Problem};
+use crate::execute;
+use crate::health::{self, State};
+use crate::observe::{self, DOCKER_LIMIT, Watch};
+use crate::observed::{Container, Observed};
+use crate::plan::Step;
+use crate::postgres::Session;
+use crate::process;
+use crate::project::Project;
+use crate::reconcile;
+use crate::topology::{Node, POOL_SERVICE};
+use crate::ui::{Board, Mark, Ui};
+
+/// A step that did not help at once is not repeated before this has passed: Pgpool's control process restarts for
+/// about a second after each change.
+const STEP_PAUSE: Duration = Duration::from_secs(2);
+
+/// Where every node serves, what is left to correct takes effect in seconds or never.
+const CORRECTION_LIMIT: Duration = Duration::from_secs(15);
+
+/// Log lines shown for a node that did not become ready.
+const LOG_LINES: usize = 12;
+
+/// Waits while `starting` runs and after, correcting what can be corrected, until everything serves.
+///
+/// `limit` is the longest time without any progress, not the whole time.
+///
+/// # Errors
+/// [`Kind::NotReady`] with every node that does not serve, the reason and the end of its log.
+pub async fn settle(
+    project: &Project,
+    ui: Ui,
+    board: &mut Board,
+    first: Observed,
+    limit: Duration,
+    starting: impl Future<Output = Result<()>>,
+) -> Result<Observed> {
+    let watch = Watch::start(project, first);
+    tokio::pin!(starting);
+    let mut started = false;
+    let mut progress = Progress::new();
+    let mut attempts: Vec<(Step, Instant)> = Vec::new();
+    loop {
+        let observed = tokio::select! {
+            result = &mut starting, if !started => {
+                result?;
+                started = true;
+                // What was seen before may be of containers that are gone.
+                watch.replace_containers(observe::containers(&project.topology).await?);
+                continue;
+            }
+            observed = watch.next() => observed,
+        };
+        let states = states(project, &observed);
+        show(board, &states, started);
+        progress.note(&states);
+        if !started {
+            continue;
+        }
+        if reconcile::is_settled(&project.topology, &project.rendering, &observed) {
+            return Ok(observed);
+        }
+        let all_serve = states.iter().all(|(_, state)| state.is_serving());
+        let limit = if all_serve {
+            limit.min(CORRECTION_LIMIT)
+        } else {
+            limit
+        };
+        if states.iter().any(|(_, state)| state.is_final()) || progress.stalled_for() > limit {
+            return Err(not_ready(project, &observed, &states, progress.stalled_for())
+                .await
+                .into());
+        }
+        attempts.retain(|(_, at)| at.elapsed() < STEP_PAUSE);
+        for planned in reconcile::corrections(&project.topology, &project.rendering, &observed) {
+            if attempts.iter().any(|(step, _)| *step == planned.step) {
+                continue;
+            }
+            ui.detail(&planned.to_string());
+            if let Err(error) = execute::correct(project, &observed.containers, &planned.step).await {
+                ui.detail(&format!("{error:#}"));
+            }
+            attempts.push((planned.step, Instant::now()));
+        }
+    }
+}
+
+/// Title, service and state of each node and of the pool.
+type States = Vec<((String, String), State)>;
+
+fn states(project: &Project, observed: &Observed) -> States {
+    let topology = &project.topology;
+    let node = |node: &Node| {
+        let state = health::node_state(topology, observed, node);
+        ((node.title(), node.service()), state)
+    };
+    let pool = (
+        ("pool".to_owned(), POOL_SERVICE.to_owned()),
+        health::pool_state(topology, observed),
+    );
+    topology.nodes.iter().map(node).chain([pool]).collect()
+}
+
+fn show(board: &mut Board, states: &States, started: bool) {
+    for ((title, _), state) in states {
+        let mark = match state {
+            _ if state.is_serving() => Mark::Done,
+            State::Absent | State::Stopped(_) if !started => Mark::Waiting,
+            _ => Mark::Working,
+        };
+        let text = match state {
+            State::Absent | State::Stopped(_) if !started => "creating".to_owned(),
+            state => state.to_string(),
+        };
+        board.show(title, mark, state.progress().0, &text);
+    }
+}
+
+/// The furthest each node has come, and when one last came further.
+struct Progress {
+    best: BTreeMap<String, (u8, u64)>,
+    last: Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Progress {
+            best: BTreeMap::new(),
+            last: Instant::now(),
+        }
+    }
+
+    /// A container that starts over and over comes no further than it was.
+    fn note(&mut self, states: &States) {
+        for ((title, _), state) in states {
+            let now = state.progress();
+            let best = self.best.entry(title.clone()).or_default();
+            if now > *best {
+                *best = now;
+                self.last = Instant::now();
+            }
+        }
+    }
+
+    fn stalled_for(&self) -> Duration {
+        self.last.elapsed()
+    }
+}
+
+async fn not_ready(project: &Project, observed: &Observed, states: &States, stalled: Duration) -> Failure {
+    let mut problems = Vec::new();
+    for ((title, service), state) in states.iter().filter(|(_, state)| !state.is_serving()) {
+        let log = match observed.containers.get(service) {
+            Some(container) => last_log_lines(project, container).await,
+            None => Vec::new(),
+        };
+        let waited = match state.is_final() {
+            true => String::new(),
+            false => format!(" (no progress for {} s)", stalled.as_secs()),
+        };
+        problems.push(
+            Problem::new(format!("{title}: {state}{waited}"))
+                .evidence(log)
+                .fix(health::remedy(state, service)),
+        );
+    }
+    for planned in reconcile::corrections(&project.topology, &project.rendering, observed) {
+        let problem = Problem::new(format!("could not {planned}"));
+        problems.push(match planned.step {
+            Step::Reload { id } => problem
+                .evidence(configuration_errors(project, id).await)
+                .fix("correct the configuration file, then run `pgcluster up` again"),
+            _ => problem.fix("run `pgcluster up -v` to see why"),
+        });
+    }
+    Failure {
+        kind: Kind::NotReady,
+        problems,
+    }
+}
+
+async fn last_log_lines(project: &Project, container: &Container) -> Vec<String> {
+    let argv = docker::logs(&container.id, LOG_LINES);
+    match process::capture(&argv, &project.topology.folder, DOCKER_LIMIT).await {
+        Ok(output) => format!("{}{}", output.stdout, output.stderr)
+            .lines()
+            .map(str::to_owned)
+            .collect(),
+        Err(error) => vec![format!("{error:#}")],
+    }
+}
+
+/// A server that cannot take up its files keeps the old configuration, and tells only who asks.
+async fn configuration_errors(project: &Project, id: u32) -> Vec<String> {
+    let Some(node) = project.topology.nodes.iter().find(|node| node.id == id) else {
+        return Vec::new();
+    };
+    let mut session = Session::new(observe::endpoint(&project.settings, node.port));
+    session.configuration_errors().await.unwrap_or_default()
+}

@@ -1,0 +1,196 @@
+//! What the cluster is made of: nodes with their names, ports and directories. Pure names, nothing observed.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::settings::Settings;
+
+pub const MASTER_SERVICE: &str = "postgres-master";
+pub const POOL_SERVICE: &str = "pgpool-loadbalancer";
+const REPLICA_SERVICE: &str = "postgres-slave";
+
+/// One PostgreSQL server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// 0 is the master, N is replica N; also its slot number in Pgpool, for ever.
+    pub id: u32,
+    /// Port on this machine.
+    pub port: u16,
+}
+
+impl Node {
+    pub fn is_master(&self) -> bool {
+        self.id == 0
+    }
+
+    /// The Compose service, which is its host name inside the network too.
+    pub fn service(&self) -> String {
+        service(self.id)
+    }
+
+    /// What users see, and its folder: `master`, `slave-1`.
+    pub fn title(&self) -> String {
+        title(self.id)
+    }
+
+    /// Its `cluster_name` and `application_name`, and for a replica its replication slot: `master`, `slave1`.
+    pub fn name(&self) -> String {
+        name(self.id)
+    }
+}
+
+/// The Compose service of node `id`.
+pub fn service(id: u32) -> String {
+    match id {
+        0 => MASTER_SERVICE.to_owned(),
+        n => format!("{REPLICA_SERVICE}{n}"),
+    }
+}
+
+/// The folder and title of node `id`.
+pub fn title(id: u32) -> String {
+    match id {
+        0 => "master".to_owned(),
+        n => format!("slave-{n}"),
+    }
+}
+
+/// The node name of node `id`.
+pub fn name(id: u32) -> String {
+    match id {
+        0 => "master".to_owned(),
+        n => format!("slave{n}"),
+    }
+}
+
+/// The replica number in a service name such as `postgres-slave12`.
+pub fn replica_of_service(service: &str) -> Option<u32> {
+    number(service.strip_prefix(REPLICA_SERVICE)?)
+}
+
+/// The replica number in a slot or node name such as `slave12`.
+pub fn replica_of_name(name: &str) -> Option<u32> {
+    number(name.strip_prefix("slave")?)
+}
+
+/// The replica number in a folder name such as `slave-12`.
+pub fn replica_of_folder(folder: &str) -> Option<u32> {
+    number(folder.strip_prefix("slave-")?)
+}
+
+fn number(digits: &str) -> Option<u32> {
+    let canonical = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
+    canonical.then(|| digits.parse().ok()).flatten()
+}
+
+/// The whole cluster.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// Compose's project name, from the folder's absolute path.
+    pub project: String,
+    /// The project folder, absolute.
+    pub folder: PathBuf,
+    /// The master first, then replica 1, 2, ….
+    pub nodes: Vec<Node>,
+    pub pool_port: u16,
+}
+
+impl Topology {
+    pub fn new(folder: &Path, settings: &Settings) -> Self {
+        let master = Node {
+            id: 0,
+            port: settings.master_port,
+        };
+        let replicas = (1..)
+            .zip(&settings.replica_ports)
+            .map(|(id, &port)| Node { id, port });
+        Topology {
+            project: project_name(folder),
+            folder: folder.to_owned(),
+            nodes: std::iter::once(master).chain(replicas).collect(),
+            pool_port: settings.pool_port,
+        }
+    }
+
+    pub fn master(&self) -> &Node {
+        &self.nodes[0]
+    }
+
+    pub fn replicas(&self) -> &[Node] {
+        &self.nodes[1..]
+    }
+
+    pub fn has(&self, id: u32) -> bool {
+        self.nodes.iter().any(|node| node.id == id)
+    }
+}
+
+/// A project name that two folders of the same base name do not share: `pgcluster-<base>-<8 hex of the path>`.
+///
+/// Compose allows lower-case letters, digits, `-` and `_`.
+pub fn project_name(folder: &Path) -> String {
+    let base: String = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().to_lowercase())
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c))
+        .take(20)
+        .collect();
+    let hash = hex(folder.as_os_str().as_encoded_bytes(), 8);
+    match base.trim_matches(['-', '_']) {
+        "" => format!("pgcluster-{hash}"),
+        base => format!("pgcluster-{base}-{hash}"),
+    }
+}
+
+/// The first `digits` hexadecimal digits of the SHA-256 of `bytes`.
+pub fn hex(bytes: &[u8], digits: usize) -> String {
+    let digest = Sha256::digest(bytes);
+    let mut text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    text.truncate(digits);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_contract() {
+        let node = Node { id: 2, port: 5002 };
+        assert_eq!(
+            (node.service(), node.title(), node.name()),
+            ("postgres-slave2".into(), "slave-2".into(), "slave2".into())
+        );
+    }
+
+    #[test]
+    fn only_canonical_numbers_are_replicas() {
+        fn check(service: &str, expected: Option<u32>) {
+            assert_eq!(replica_of_service(service), expected, "{service}");
+        }
+        check("postgres-slave12", Some(12));
+        check("postgres-slave0", None);
+        check("postgres-slave01", None);
+        check("postgres-slave", None);
+        check("postgres-slave1x", None);
+        check("postgres-master", None);
+    }
+
+    #[test]
+    fn project_names_are_valid_and_differ_by_path() {
+        fn check(path: &str, prefix: &str) {
+            let name = project_name(Path::new(path));
+            assert!(name.starts_with(prefix), "{name}");
+            assert!(
+                name.chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_')
+            );
+        }
+        check("/a/My Cluster", "pgcluster-mycluster-");
+        check("/a/数据", "pgcluster-");
+        assert_ne!(project_name(Path::new("/a/db")), project_name(Path::new("/b/db")));
+    }
+}

@@ -1,0 +1,71 @@
+//! One `pgcluster` at a time in a folder.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::create_folders;
+use crate::error::{Failure, Kind, Problem};
+use crate::render::PRIVATE_FOLDER;
+
+/// Held as long as this process works in the folder; the system releases it even after a crash.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the folder's lock for `command`.
+    ///
+    /// # Errors
+    /// [`Kind::Locked`] with the holder's command and process, if another `pgcluster` has it.
+    pub fn take(folder: &Path, command: &str) -> Result<Self> {
+        let private = folder.join(PRIVATE_FOLDER);
+        create_folders(&private, true).with_context(|| format!("cannot create {}", private.display()))?;
+        let path = private.join("lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        // The holder's name is in a file of its own: Windows lets nobody read a locked one.
+        let holder = private.join("lock-holder");
+        match file.try_lock() {
+            Ok(()) => {
+                let text = format!("`pgcluster {command}`, process {}", std::process::id());
+                fs::write(&holder, text).with_context(|| format!("cannot write {}", holder.display()))?;
+                Ok(Lock { _file: file })
+            }
+            Err(TryLockError::WouldBlock) => {
+                let who = fs::read_to_string(&holder).unwrap_or_else(|_| "another pgcluster".to_owned());
+                Err(Failure::new(
+                    Kind::Locked,
+                    Problem::new(format!("{who} is at work in {}", folder.display()))
+                        .fix("wait until it ends, or stop it, then try again"),
+                )
+                .into())
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_lock_names_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::take(folder.path(), "up").unwrap();
+        let error = Lock::take(folder.path(), "down").unwrap_err();
+        assert_eq!(crate::error::exit_code(&error), 4);
+        assert!(error.to_string().contains("`pgcluster up`, process"), "{error}");
+        drop(first);
+        Lock::take(folder.path(), "down").unwrap();
+    }
+}

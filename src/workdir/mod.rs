@@ -1,0 +1,318 @@
+//! The project folder: the only module that writes into it. Atomic writes, the lock, what is there.
+
+mod lock;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+pub use lock::Lock;
+
+use crate::assets::read_if_there;
+use crate::error::{Failure, Kind, Problem};
+use crate::render::{PRIVATE_FOLDER, Rendered};
+use crate::topology;
+
+pub const COMPOSE_FILE: &str = "docker-compose.yml";
+
+/// Stands in the first line of every rendered Compose file, and tells it from a user's own.
+pub const COMPOSE_MARK: &str = "Rendered by pgcluster";
+
+/// The project folder as an absolute path; it must exist.
+///
+/// # Errors
+/// The folder is missing or is not one.
+pub fn locate(folder: &Path) -> Result<PathBuf> {
+    let absolute = fs::canonicalize(folder)
+        .ok()
+        .filter(|path| path.is_dir())
+        .ok_or_else(|| {
+            Failure::new(
+                Kind::Input,
+                Problem::new(format!("{}: no such folder", folder.display()))
+                    .fix("create it, or name another with -C DIR"),
+            )
+        })?;
+    Ok(plain(absolute))
+}
+
+/// Windows' canonical paths begin with `\\?\`, which Docker does not understand.
+fn plain(path: PathBuf) -> PathBuf {
+    match path.to_str().and_then(|text| text.strip_prefix(r"\\?\")) {
+        Some(rest) if !rest.starts_with("UNC") => PathBuf::from(rest),
+        _ => path,
+    }
+}
+
+/// The number of replicas in the folder's Compose file, if there is one.
+///
+/// # Errors
+/// The file is not one that pgcluster wrote, or cannot be read any more.
+pub fn existing_replicas(folder: &Path) -> Result<Option<u32>> {
+    #[derive(Deserialize)]
+    struct ComposeFile {
+        services: BTreeMap<String, serde_yaml::Value>,
+    }
+    let Some(bytes) = read_if_there(&folder.join(COMPOSE_FILE))? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    if !text
+        .lines()
+        .next()
+        .is_some_and(|line| line.contains(COMPOSE_MARK))
+    {
+        return Err(Failure::new(
+            Kind::Input,
+            Problem::new(format!(
+                "{COMPOSE_FILE} in {} was not written by pgcluster",
+                folder.display()
+            ))
+            .fix("work in another folder (-C DIR), or move that file away"),
+        )
+        .into());
+    }
+    let parsed: ComposeFile = serde_yaml::from_str(&text).map_err(|error| {
+        Failure::new(
+            Kind::Input,
+            Problem::new(format!("{COMPOSE_FILE} cannot be read: {error}"))
+                .fix("remove it; `pgcluster generate N` writes it again"),
+        )
+    })?;
+    let highest = parsed
+        .services
+        .keys()
+        .filter_map(|service| topology::replica_of_service(service))
+        .max();
+    Ok(Some(highest.unwrap_or(0)))
+}
+
+/// Folders of nodes with data in them: the node's number, and its data directories.
+///
+/// `pgdata` is a whole cluster, `pgdata.*` what an interrupted clone left.
+pub fn data_directories(folder: &Path) -> Result<BTreeMap<u32, Vec<PathBuf>>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        let id = match name.as_ref() {
+            "master" => Some(0),
+            other => topology::replica_of_folder(other),
+        };
+        let Some(id) = id else { continue };
+        let mut directories: Vec<PathBuf> = match fs::read_dir(folder.join(name.as_ref())) {
+            Ok(entries) => entries
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .filter(|path| {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    name == "pgdata" || name.starts_with("pgdata.")
+                })
+                .collect(),
+            Err(_) => continue,
+        };
+        if !directories.is_empty() {
+            directories.sort();
+            found.insert(id, directories);
+        }
+    }
+    Ok(found)
+}
+
+/// Refuses a folder in which a link would lead the tool, or Docker, somewhere else.
+///
+/// # Errors
+/// Every one of the node folders, data directories and the tool's own folders that is a symbolic link.
+pub fn refuse_links(folder: &Path, nodes: impl IntoIterator<Item = u32>) -> Result<(), Failure> {
+    let mut paths = vec![PathBuf::from(PRIVATE_FOLDER), PathBuf::from("pgpool")];
+    for id in nodes {
+        let node = PathBuf::from(topology::title(id));
+        paths.push(node.join("pgdata"));
+        paths.push(node.join("config"));
+        paths.push(node);
+    }
+    let problems = paths
+        .iter()
+        .filter(|path| folder.join(path).is_symlink())
+        .map(|path| {
+            Problem::new(format!("{} is a symbolic link", path.display())).fix(
+                "a container cannot follow it, and nothing may be deleted through it: put the real folder there, \
+                 or move the whole project folder to the other disk",
+            )
+        })
+        .collect();
+    Failure::unless_empty(Kind::Input, problems)
+}
+
+/// Whether a file is there as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    New,
+    Changed,
+}
+
+/// The files that are not in `folder` as rendered, in order.
+pub fn differences(folder: &Path, files: &[Rendered]) -> Result<Vec<(Rendered, Difference)>> {
+    let mut differences = Vec::new();
+    for file in files {
+        match read_if_there(&folder.join(&file.path))? {
+            None => differences.push((file.clone(), Difference::New)),
+            Some(old) if old != file.content => differences.push((file.clone(), Difference::Changed)),
+            Some(_) => {}
+        }
+    }
+    Ok(differences)
+}
+
+/// Puts a file in place in one step: readers see the old content or the new, never a part.
+///
+/// # Errors
+/// The disk is full, the folder is read-only, and the like.
+pub fn write(folder: &Path, file: &Rendered) -> Result<()> {
+    let target = folder.join(&file.path);
+    let parent = target.parent().unwrap_or(folder);
+    let attempt = || -> io::Result<()> {
+        create_folders(parent, file.private)?;
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".pgcluster-")
+            .tempfile_in(parent)?;
+        temporary.write_all(&file.content)?;
+        set_mode(temporary.as_file(), file.private)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(&target)?;
+        Ok(())
+    };
+    attempt().with_context(|| format!("cannot write {}", target.display()))
+}
+
+/// Like `create_dir_all`, with modes that the container's user can pass through whatever the umask is.
+fn create_folders(folder: &Path, private: bool) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        create_folders(parent, private)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    set_folder_mode(folder, private)
+}
+
+#[cfg(unix)]
+fn set_mode(file: &File, private: bool) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(if private { 0o600 } else { 0o644 }))
+}
+
+#[cfg(unix)]
+fn set_folder_mode(folder: &Path, private: bool) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(
+        folder,
+        fs::Permissions::from_mode(if private { 0o700 } else { 0o755 }),
+    )
+}
+
+/// Windows: a file inherits the access list of the user's folder, which others cannot read.
+#[cfg(not(unix))]
+fn set_mode(_: &File, _: bool) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn set_folder_mode(_: &Path, _: bool) -> io::Result<()> {
+    Ok(())
+}
+
+/// Bytes that a user may still write on the file system of `folder`.
+pub fn free_space(folder: &Path) -> io::Result<u64> {
+    fs4::available_space(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(path: &str, content: &str) -> Rendered {
+        Rendered {
+            path: path.into(),
+            content: content.into(),
+            private: false,
+        }
+    }
+
+    #[test]
+    fn a_written_file_is_no_longer_different() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = rendered("a/b/c.conf", "x\n");
+        let kinds = |files: &[Rendered]| -> Vec<Difference> {
+            let differences = differences(folder.path(), files).unwrap();
+            differences
+                .into_iter()
+                .map(|(_, difference)| difference)
+                .collect()
+        };
+        assert_eq!(kinds(std::slice::from_ref(&file)), [Difference::New]);
+        write(folder.path(), &file).unwrap();
+        assert_eq!(kinds(std::slice::from_ref(&file)), []);
+        assert_eq!(kinds(&[rendered("a/b/c.conf", "y\n")]), [Difference::Changed]);
+    }
+
+    #[test]
+    fn replicas_are_counted_in_our_own_compose_file_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = || existing_replicas(folder.path());
+        let compose = |text: &str| fs::write(folder.path().join(COMPOSE_FILE), text).unwrap();
+        assert_eq!(count().unwrap(), None);
+        compose(
+            "# Rendered by pgcluster\nservices: {postgres-master: {}, postgres-slave1: {}, postgres-slave2: {}}\n",
+        );
+        assert_eq!(count().unwrap(), Some(2));
+        compose("services: {web: {}}\n");
+        assert!(
+            count()
+                .unwrap_err()
+                .to_string()
+                .contains("was not written by pgcluster")
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("master")).unwrap();
+        std::os::unix::fs::symlink("/", folder.path().join("master/pgdata")).unwrap();
+        let failure = refuse_links(folder.path(), [0, 1]).unwrap_err();
+        assert_eq!(failure.problems.len(), 1);
+        assert!(
+            failure.problems[0]
+                .what
+                .contains("master/pgdata is a symbolic link")
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn secrets_are_for_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = rendered(".pgcluster/secrets/x", "y");
+        file.private = true;
+        write(folder.path(), &file).unwrap();
+        let mode = |path: &str| {
+            fs::metadata(folder.path().join(path))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777
+        };
+        assert_eq!(mode(".pgcluster/secrets/x"), 0o600);
+        assert_eq!(mode(".pgcluster"), 0o700);
+    }
+}
