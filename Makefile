@@ -1,0 +1,32 @@
+# Every target that needs Docker goes through `prepare`, which is silent and quick when all is there.
+CARGO ?= cargo
+PGCLUSTER = ./target/release/pgcluster
+
+.DEFAULT_GOAL := help
+.PHONY: help up prepare build test fmt lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: prepare build ## start a cluster in this folder; REPLICAS=3, ARGS='any other options'
+	$(PGCLUSTER) up $(if $(REPLICAS),--replicas $(REPLICAS)) $(ARGS)
+
+prepare: ## get what a machine lacks: Docker, Compose, base images
+	@bash scripts/prepare.sh
+
+build: ## compile the release binary
+	$(CARGO) build --release --locked
+
+test: prepare ## run all tests, the scenarios on real containers too
+	PGCLUSTER_DOCKER=1 $(CARGO) test --locked
+
+fmt: ## format the code
+	$(CARGO) fmt
+
+lint: ## check format, clippy and, where it is installed, shellcheck
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@if command -v shellcheck >/dev/null; then git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck; fi
+
+clean: ## remove what cargo built; clusters, their data and images stay
+	$(CARGO) clean
