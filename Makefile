@@ -3,7 +3,7 @@ CARGO ?= cargo
 PGCLUSTER = ./target/release/pgcluster
 
 .DEFAULT_GOAL := help
-.PHONY: help up prepare build test fmt lint clean
+.PHONY: help up prepare build images test fmt lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,12 @@ prepare: ## get what a machine lacks: Docker, Compose, base images
 build: ## compile the release binary
 	$(CARGO) build --release --locked
 
-test: prepare ## run all tests, the scenarios on real containers too
+# Tagged by content: where they exist, nothing is built. The repository is a project folder like any other.
+images: prepare ## build the node and the pool image, unless they are there
+	$(CARGO) run --quiet --locked -- --quiet generate >/dev/null
+	docker image inspect $$(docker compose config --images | sort -u) >/dev/null 2>&1 || docker compose build
+
+test: images ## run all tests, the scenarios on real containers too
 	PGCLUSTER_DOCKER=1 $(CARGO) test --locked
 
 fmt: ## format the code

@@ -64,5 +64,5 @@ initialise() {
 }
 
 prepare_node
-if ! has_data; then initialise; fi
+if has_data; then check_data; else initialise; fi
 serve

@@ -47,7 +47,9 @@ clone_until_done() {
 }
 
 prepare_node
-if ! has_data; then
+if has_data; then
+  check_data
+else
   say "cloning $PRIMARY_HOST"
   clone_until_done
 fi
