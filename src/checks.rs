@@ -47,7 +47,7 @@ pub async fn look(project: &Project) -> Result<Machine> {
     let (engine, compose, containers, missing_images) = tokio::join!(
         engine_version(folder),
         compose_version(folder),
-        observe::containers(&project.topology),
+        observe::containers(folder, &project.topology.project),
         missing_images(folder, [&images.node, &images.pool]),
     );
     let mut problems = Vec::new();
@@ -83,15 +83,7 @@ async fn engine_version(folder: &std::path::Path) -> Result<String, Problem> {
     let finished = process::capture(&argv, folder, DOCKER_LIMIT)
         .await
         .map_err(|error| Problem::new(error.to_string()))?;
-    docker::parse_engine_version(&finished.stdout).ok_or_else(|| {
-        let reason = finished.stderr.lines().last().unwrap_or("no answer").to_owned();
-        let fix = if reason.contains("permission denied") {
-            "add yourself to the `docker` group and log in again, or use sudo"
-        } else {
-            "start Docker Desktop, or on Linux: sudo systemctl start docker"
-        };
-        Problem::new(format!("the Docker engine does not answer: {reason}")).fix(fix)
-    })
+    docker::parse_engine_version(&finished.stdout).ok_or_else(|| docker::engine_away(&finished.stderr))
 }
 
 async fn compose_version(folder: &std::path::Path) -> Result<String, Problem> {

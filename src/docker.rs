@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::error::Problem;
 use crate::observed::{Container, Containers};
 use crate::process::Argv;
 use crate::workdir::COMPOSE_FILE;
@@ -178,6 +179,20 @@ pub fn parse_containers(output: &str) -> serde_json::Result<Containers> {
 pub fn parse_engine_version(output: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(output.trim()).ok()?;
     Some(value.get("Server")?.get("Version")?.as_str()?.to_owned())
+}
+
+/// The problem behind what the client wrote to its standard error when it reached no engine.
+pub fn engine_away(stderr: &str) -> Problem {
+    let reason = stderr
+        .lines()
+        .rfind(|line| !line.trim().is_empty())
+        .unwrap_or("no reason given");
+    let fix = if reason.contains("permission denied") {
+        "add yourself to the `docker` group and log in again, or use sudo"
+    } else {
+        "start Docker Desktop, or on Linux: sudo systemctl start docker"
+    };
+    Problem::new(format!("the Docker engine does not answer: {reason}")).fix(fix)
 }
 
 /// The container, if any, that publishes `port`, from the output of [`published_ports`].

@@ -1,6 +1,6 @@
 //! Carries out steps. It takes no decision: what is to be done, and in which order, comes from [`crate::reconcile`].
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -16,8 +16,9 @@ use crate::topology::{self, MASTER_SERVICE, POOL_SERVICE};
 /// Stopping a server may take its whole grace period of 60 s.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
 
-/// A PCP command answers in some 20 ms; `docker exec` takes 80 ms.
+/// A PCP command answers in some 20 ms, after `docker exec` has taken 80 ms.
 const PCP_LIMIT: Duration = Duration::from_secs(10);
+const PCP_POLL: Duration = Duration::from_millis(200);
 
 /// Builds the missing images, handing every line of the build's output to `on_line`.
 ///
@@ -57,7 +58,7 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
     let mut compose = false;
     for planned in steps {
         match &planned.step {
-            Step::Detach { id } => detach(project, there, *id).await?,
+            Step::ReloadPool | Step::Detach { .. } => correct(project, there, &planned.step).await?,
             Step::Unpause { service } => on_container(project, there, "unpause", service).await?,
             Step::Revive { service } => on_container(project, there, "restart", service).await?,
             Step::Start { .. } | Step::Remove { .. } => compose = true,
@@ -90,7 +91,7 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::Restart { id } => on_container(project, there, "restart", &topology::service(*id)).await,
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
         Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
-        Step::Detach { id } => detach(project, there, *id).await,
+        Step::Detach { id } => pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await,
         Step::Write { .. }
         | Step::Build { .. }
         | Step::Unpause { .. }
@@ -100,14 +101,17 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
     }
 }
 
-async fn detach(project: &Project, there: &Containers, id: u32) -> Result<()> {
-    pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await
-}
-
+/// Pgpool's control process is away for about a second after each change: asked again until it answers.
 async fn pcp(project: &Project, there: &Containers, command: &str, options: &[&str]) -> Result<()> {
     let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
     let argv = docker::pcp(&pool.id, command, options);
-    finish(project, &argv, PCP_LIMIT).await
+    let deadline = Instant::now() + PCP_LIMIT;
+    loop {
+        match finish(project, &argv, PCP_LIMIT).await {
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(PCP_POLL).await,
+            result => return result,
+        }
+    }
 }
 
 async fn on_container(project: &Project, there: &Containers, verb: &str, service: &str) -> Result<()> {

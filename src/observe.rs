@@ -1,5 +1,6 @@
 //! Looking at the running cluster: everything in parallel, every answer bounded in time, no decision.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::docker;
+use crate::error::{Failure, Kind};
 use crate::observed::{Answer, Containers, Observed};
 use crate::postgres::{Endpoint, Session};
 use crate::process;
 use crate::project::Project;
 use crate::settings::Settings;
-use crate::topology::{Node, POOL_SERVICE, Topology};
+use crate::topology::{Node, POOL_SERVICE};
 
 /// Between two questions to the same server while waiting. Shorter ones slow the servers down more than they gain.
 const POLL: Duration = Duration::from_millis(100);
@@ -38,10 +40,13 @@ pub fn endpoint(settings: &Settings, port: u16) -> Endpoint {
 ///
 /// # Errors
 /// Docker is missing, its engine does not answer, or answers something else.
-pub async fn containers(topology: &Topology) -> Result<Containers> {
-    let argv = docker::containers(&topology.project);
-    let output = process::run(&argv, &topology.folder, DOCKER_LIMIT).await?;
-    docker::parse_containers(&output)
+pub async fn containers(folder: &Path, project: &str) -> Result<Containers> {
+    let argv = docker::containers(project);
+    let finished = process::capture(&argv, folder, DOCKER_LIMIT).await?;
+    if !finished.success {
+        return Err(Failure::new(Kind::Machine, docker::engine_away(&finished.stderr)).into());
+    }
+    docker::parse_containers(&finished.stdout)
         .with_context(|| format!("cannot read the output of {}", argv.pasteable()))
 }
 
@@ -50,7 +55,7 @@ pub async fn containers(topology: &Topology) -> Result<Containers> {
 /// # Errors
 /// As [`containers`]; servers that do not answer are part of the result.
 pub async fn once(project: &Project) -> Result<Observed> {
-    let containers = containers(&project.topology).await?;
+    let containers = containers(&project.topology.folder, &project.topology.project).await?;
     Ok(servers(project, containers).await)
 }
 
@@ -154,7 +159,7 @@ impl Watch {
         tasks.spawn(async move {
             loop {
                 // A call that fails leaves the last view in place; the servers tell for themselves.
-                if let Ok(containers) = containers(&topology).await {
+                if let Ok(containers) = containers(&topology.folder, &topology.project).await {
                     engine.update(|observed| observed.containers = containers);
                 }
                 tokio::time::sleep(POLL_CONTAINERS).await;

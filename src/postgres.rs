@@ -1,6 +1,7 @@
 //! The only place with SQL and with a PostgreSQL connection.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -245,15 +246,23 @@ fn silence(error: &tokio_postgres::Error) -> Silence {
     ]
     .iter()
     .any(|state| error.code() == Some(state));
-    let reason = match error.as_db_error() {
-        Some(db) => db.message().to_owned(),
-        None => {
-            // Docker's proxy accepts before the server listens, and closes at once.
-            let cause = std::error::Error::source(error).map(ToString::to_string);
-            cause.unwrap_or_else(|| error.to_string())
-        }
+    let reason = match (error.as_db_error(), error.is_closed(), io_kind(error)) {
+        (Some(db), ..) => db.message().to_owned(),
+        // Docker's proxy accepts before the server listens, and closes at once.
+        (None, true, _)
+        | (
+            None,
+            _,
+            Some(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof),
+        ) => "does not accept connections yet".to_owned(),
+        _ => error.to_string(),
     };
     Silence { reason, refused }
+}
+
+fn io_kind(error: &tokio_postgres::Error) -> Option<ErrorKind> {
+    let cause = std::error::Error::source(error)?;
+    Some(cause.downcast_ref::<std::io::Error>()?.kind())
 }
 
 fn backend(row: &SimpleQueryRow) -> Option<(u32, Backend)> {

@@ -99,9 +99,12 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
     let replicas: Vec<&Node> = topology.replicas().iter().collect();
     expect_node(&reader, &replicas, "a read through the pool")?;
     Ok(format!(
-        "a marker written through the pool on master was read back on {} replica(s), each streaming through its own \
-         slot; a read through the pool landed on {reader}; the pool sees {total} of {total} nodes up",
-        replicas.len()
+        "a marker written through the pool on master was read back on {}, each streaming \
+         through its own slot; a read through the pool landed on {reader}; the pool sees {total} of {total} nodes up",
+        match replicas.len() {
+            1 => "1 replica".to_owned(),
+            count => format!("{count} replicas"),
+        }
     ))
 }
 

@@ -50,6 +50,10 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
         if let Some(id) = topology::replica_of_service(service)
             && observed.backend(id).is_some_and(|backend| backend.is_up())
         {
+            // While its lines are in force, Pgpool attaches a replica again that still streams.
+            if steps.is_empty() {
+                steps.push(Step::ReloadPool.because("it has fewer nodes"));
+            }
             steps.push(Step::Detach { id }.because("the replica is removed"));
         }
         steps.push(
@@ -252,6 +256,7 @@ mod tests {
     #[test]
     fn a_replica_leaves_the_pool_before_its_container_goes() {
         insta::assert_snapshot!(plan(3, |o| facts(o, 0).slots[2].active = false), @r"
+        reload the pool  (it has fewer nodes)
         detach slave-3 from the pool  (the replica is removed)
         remove postgres-slave3  (not among the wanted nodes; its data directory stays)
         drop slot slave3  (its replica is removed)

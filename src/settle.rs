@@ -55,14 +55,14 @@ pub async fn settle(
                 result?;
                 started = true;
                 // What was seen before may be of containers that are gone.
-                watch.replace_containers(observe::containers(&project.topology).await?);
+                watch.replace_containers(observe::containers(&project.topology.folder, &project.topology.project).await?);
                 continue;
             }
             observed = watch.next() => observed,
         };
         let states = states(project, &observed);
-        show(board, &states, started);
         progress.note(&states);
+        show(board, &states, started, &progress);
         if !started {
             continue;
         }
@@ -110,7 +110,7 @@ fn states(project: &Project, observed: &Observed) -> States {
     topology.nodes.iter().map(node).chain([pool]).collect()
 }
 
-fn show(board: &mut Board, states: &States, started: bool) {
+fn show(board: &mut Board, states: &States, started: bool, progress: &Progress) {
     for ((title, _), state) in states {
         let mark = match state {
             _ if state.is_serving() => Mark::Done,
@@ -119,6 +119,10 @@ fn show(board: &mut Board, states: &States, started: bool) {
         };
         let text = match state {
             State::Absent | State::Stopped(_) if !started => "creating".to_owned(),
+            State::Cloning(done, Some(total)) => match progress.left(title, *done, *total) {
+                Some(left) => format!("{state} · {} s left", left.as_secs()),
+                None => state.to_string(),
+            },
             state => state.to_string(),
         };
         board.show(title, mark, state.progress().0, &text);
@@ -129,6 +133,8 @@ fn show(board: &mut Board, states: &States, started: bool) {
 struct Progress {
     best: BTreeMap<String, (u8, u64)>,
     last: Instant,
+    /// When a node's clone was first seen, and how many bytes it had then.
+    clones: BTreeMap<String, (Instant, u64)>,
 }
 
 impl Progress {
@@ -136,6 +142,7 @@ impl Progress {
         Progress {
             best: BTreeMap::new(),
             last: Instant::now(),
+            clones: BTreeMap::new(),
         }
     }
 
@@ -148,7 +155,21 @@ impl Progress {
                 *best = now;
                 self.last = Instant::now();
             }
+            if let State::Cloning(done, _) = state {
+                self.clones
+                    .entry(title.clone())
+                    .or_insert((Instant::now(), *done));
+            }
         }
+    }
+
+    /// How long a clone goes on at the pace it had so far; nothing during its first second.
+    fn left(&self, title: &str, done: u64, total: u64) -> Option<Duration> {
+        let (since, first) = self.clones.get(title)?;
+        let elapsed = since.elapsed();
+        let pace = done.checked_sub(*first).filter(|bytes| *bytes > 0)? as f64 / elapsed.as_secs_f64();
+        let left = total.saturating_sub(done) as f64 / pace;
+        (elapsed > Duration::from_secs(1)).then(|| Duration::from_secs_f64(left))
     }
 
     fn stalled_for(&self) -> Duration {

@@ -110,7 +110,8 @@ impl Board {
         }
     }
 
-    /// Shows `text` for `title`. Off a terminal a line appears when `mark` or `kind` differs from the last.
+    /// Shows `text` for `title`. Off a terminal a line appears when `mark` or `kind` differs from the last, and
+    /// none for what only waits.
     pub fn show(&mut self, title: &str, mark: Mark, kind: u8, text: &str) {
         if self.quiet {
             return;
@@ -137,7 +138,7 @@ impl Board {
         let title = format!("{title:<width$}", width = self.width);
         match &line.bar {
             Some(bar) => draw(bar, mark, &title, &format!("{text}{time}")),
-            None if changed => eprintln!("{} {title}  {text}{time}", sign(mark)),
+            None if changed && mark != Mark::Waiting => eprintln!("{} {title}  {text}{time}", sign(mark)),
             None => {}
         }
     }

@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 use crate::cli::Global;
 use crate::docker;
 use crate::error::{Failure, Kind, Problem};
-use crate::observe::DOCKER_LIMIT;
+use crate::observe::{self, DOCKER_LIMIT};
 use crate::process::{self, Argv};
 use crate::topology;
 use crate::ui::Ui;
@@ -46,12 +46,14 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         BTreeMap::new()
     };
     workdir::refuse_links(&folder, data.keys().copied())?;
-    let doomed: Vec<PathBuf> = data.into_values().flatten().collect();
+    // The master's last: as long as a replica has data, so has the master, whenever this is interrupted.
+    let doomed: Vec<PathBuf> = data.into_values().rev().flatten().collect();
 
     let _lock = match args.dry_run {
         true => None,
         false => Some(Lock::take(&folder, "down")?),
     };
+    let running = observe::containers(&folder, &project).await?.len();
     let listing = listing(&folder, &doomed).await?;
     if args.dry_run {
         ui.result(&format!(
@@ -74,10 +76,14 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     ui.detail(&argv.pasteable());
     process::stream(&argv, &folder, |line| ui.detail(line)).await?;
     delete(&folder, &doomed).await?;
+    let stopped = match running {
+        0 => "nothing was running".to_owned(),
+        count => format!("{count} containers stopped and removed"),
+    };
     ui.note(&match (args.remove_volumes, doomed.len()) {
-        (false, _) => "stopped; the data stays, `pgcluster up` starts it again".to_owned(),
-        (true, 0) => "stopped; there was no data to delete".to_owned(),
-        (true, count) => format!("stopped; {count} data directories deleted"),
+        (false, _) => format!("{stopped}; the data stays, `pgcluster up` starts it again"),
+        (true, 0) => format!("{stopped}; there was no data to delete"),
+        (true, count) => format!("{stopped}; {count} data directories deleted"),
     });
     Ok(())
 }

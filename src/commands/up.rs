@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::checks::{self, Machine};
 use crate::cli::Global;
 use crate::commands::generate;
+use crate::error::{Failure, Kind, Problem};
 use crate::execute;
 use crate::observe;
 use crate::plan::Planned;
@@ -46,6 +47,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     load()?;
     let _lock = Lock::take(&folder, "up")?;
     let project = load()?;
+    refuse_orphaned_replicas(&project)?;
     let mut board = Board::new(ui, title_width(&project));
     let result = converge(&project, ui, &mut board, Duration::from_secs(args.timeout)).await;
     board.finish();
@@ -65,11 +67,10 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
 
 /// Everything from the checks to the proof, which it gives back in words.
 async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duration) -> Result<String> {
-    board.show("checks", Mark::Working, 0, "engine, Compose, ports, disk");
+    board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
     let machine = checks::look(project).await?;
     board.show("checks", Mark::Done, 0, &machine.summary);
 
-    board.show("files", Mark::Working, 0, "writing");
     project.write()?;
     let files = format!(
         "{} written, {} unchanged",
@@ -89,6 +90,32 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     let starting = execute::containers(project, &there, &steps);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
     prove::prove(project, &settled).await
+}
+
+/// A master without data would be made anew, and empty, beside replicas that hold everything.
+fn refuse_orphaned_replicas(project: &Project) -> Result<()> {
+    let data = workdir::data_directories(&project.topology.folder)?;
+    let whole = |id: &u32| {
+        let paths = data.get(id).into_iter().flatten();
+        paths.into_iter().any(|path| path.ends_with("pgdata"))
+    };
+    let replica = project
+        .topology
+        .replicas()
+        .iter()
+        .find(|replica| whole(&replica.id));
+    match replica {
+        Some(replica) if !whole(&0) => Err(Failure::new(
+            Kind::Input,
+            Problem::new(format!(
+                "master/pgdata is missing, and {}/pgdata holds the data of a cluster: a new master would be empty",
+                replica.title()
+            ))
+            .fix("put master/pgdata back; or, to begin anew, run `pgcluster down --remove-volumes` first"),
+        )
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 async fn images(project: &Project, machine: &Machine, ui: Ui, board: &mut Board) -> Result<()> {

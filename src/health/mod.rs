@@ -79,6 +79,7 @@ impl fmt::Display for State {
             State::LoginRefused(reason) => write!(f, "login refused: {reason}"),
             State::Accepting => write!(f, "accepting connections"),
             State::Streaming(behind) => write!(f, "streaming, {} behind", ByteSize(*behind)),
+            State::Balancing(1) => write!(f, "serving from 1 node"),
             State::Balancing(nodes) => write!(f, "balancing over {nodes} nodes"),
         }
     }

@@ -6,7 +6,9 @@ use tera::{Kwargs, State, Tera, Value};
 pub fn register(tera: &mut Tera) {
     tera.register_filter("yaml", |value: Value, _: Kwargs, _: &State| yaml(&text(&value)));
     tera.register_filter("conf", |value: Value, _: Kwargs, _: &State| conf(&text(&value)));
-    tera.register_filter("pgpool", |value: Value, _: Kwargs, _: &State| conf(&text(&value)));
+    tera.register_filter("pgpool", |value: Value, _: Kwargs, _: &State| {
+        pgpool(&text(&value))
+    });
     tera.register_filter("hba", |value: Value, _: Kwargs, _: &State| hba(&text(&value)));
 }
 
@@ -25,9 +27,15 @@ pub fn yaml(value: &str) -> String {
         })
 }
 
-/// A quoted value of postgresql.conf or pgpool.conf: both double `'` and read `\` as an escape.
+/// A quoted value of postgresql.conf, where `'` is doubled and `\` begins an escape.
 pub fn conf(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// A quoted value of pgpool.conf, where nothing is an escape and `'` cannot be written at all (tried with 4.7.3;
+/// settings that reach it refuse the character).
+pub fn pgpool(value: &str) -> String {
+    format!("'{}'", value.replace('\'', ""))
 }
 
 /// A quoted token of pg_hba.conf, where `"` is doubled and nothing else is special.
@@ -53,6 +61,7 @@ mod tests {
         }
         check(yaml, r##""p$$x'\"\\#: {ü%""##);
         check(conf, r##"'p$x''"\\#: {ü%'"##);
+        check(pgpool, r##"'p$x"\#: {ü%'"##);
         check(hba, r##""p$x'""\#: {ü%""##);
         check(conninfo, r##"'p$x\'"\\#: {ü%'"##);
     }

@@ -18,6 +18,9 @@ use crate::topology::{MASTER_SERVICE, Node, POOL_SERVICE, Topology};
 /// The folder of what only the user and the tool may read.
 pub const PRIVATE_FOLDER: &str = ".pgcluster";
 
+/// Stands in the first line of every rendered Compose file, and tells it from a user's own.
+pub const COMPOSE_MARK: &str = "Rendered by pgcluster";
+
 /// The only file of the pool that changes when nodes come and go.
 const POOL_BACKENDS: &str = "pgpool/backends.conf";
 
@@ -126,7 +129,10 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
     context.insert("pool", &pool);
     files.push(public(
         "docker-compose.yml",
-        run(&tera, "templates/docker-compose.yml.tera", &context)?,
+        format!(
+            "# {COMPOSE_MARK}: a change here is lost; put your own copy of the template into templates/.\n{}",
+            run(&tera, "templates/docker-compose.yml.tera", &context)?
+        ),
     ));
 
     for (name, secret) in settings::secrets(settings) {
@@ -184,7 +190,8 @@ fn broken(error: &tera::Error) -> Failure {
 /// How a standby reaches the primary; the password is in a file inside the container.
 fn primary_conninfo(settings: &Settings) -> String {
     format!(
-        "host={MASTER_SERVICE} port=5432 user={} passfile=/run/pgcluster/pgpass",
+        "host={MASTER_SERVICE} port=5432 user={} passfile=/run/pgcluster/pgpass connect_timeout=5 \
+         keepalives_idle=30 keepalives_interval=10 keepalives_count=3",
         filters::conninfo(&settings.replication.user)
     )
 }

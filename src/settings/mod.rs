@@ -110,6 +110,7 @@ impl Settings {
         let extra_packages = r.extra_packages();
         let replication = r.login("REPLICATION_USER", "REPLICATION_PASSWORD");
         let pool = r.login("POOL_USER", "POOL_PASSWORD");
+        r.no_quote("POOL_USER", &pool.user);
         let bind = r.bind();
         let master_port = r.port("MASTER_PORT");
         let pool_port = r.port("PGPOOL_PORT");

@@ -7,6 +7,9 @@ use super::{Additions, DEFAULTS, Login};
 use crate::env_file::EnvFile;
 use crate::error::Problem;
 
+/// Bytes of a password that Pgpool-II 4.7 reads from its password file; it cuts longer ones off silently.
+const MAX_PASSWORD: usize = 124;
+
 /// One pass over all keys.
 pub(super) struct Resolver<'a, E> {
     pub file: &'a EnvFile,
@@ -53,6 +56,14 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
                 "leave the `:` out",
             );
         }
+        if name.starts_with('/') {
+            self.problem(
+                user,
+                &name,
+                "begins with `/`, which pg_hba.conf takes for a pattern",
+                "choose another name",
+            );
+        }
         if name.starts_with("pg_") {
             self.problem(
                 user,
@@ -71,12 +82,29 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
             );
         }
         self.no_control_characters(password, &secret);
-        if secret.len() > 256 {
-            self.problem(password, "", "is longer than 256 bytes", "choose a shorter one");
+        if secret.len() > MAX_PASSWORD {
+            self.problem(
+                password,
+                "",
+                &format!("is longer than the {MAX_PASSWORD} bytes that Pgpool-II takes"),
+                "choose a shorter one",
+            );
         }
         Login {
             user: name,
             password: secret.into(),
+        }
+    }
+
+    /// Pgpool-II's configuration has no way to write a `'`.
+    pub fn no_quote(&mut self, key: &str, name: &str) {
+        if name.contains('\'') {
+            self.problem(
+                key,
+                name,
+                "has a `'`, which pgpool.conf cannot hold",
+                "leave it out",
+            );
         }
     }
 

@@ -14,13 +14,10 @@ pub use lock::Lock;
 
 use crate::assets::read_if_there;
 use crate::error::{Failure, Kind, Problem};
-use crate::render::{PRIVATE_FOLDER, Rendered};
+use crate::render::{COMPOSE_MARK, PRIVATE_FOLDER, Rendered};
 use crate::topology;
 
 pub const COMPOSE_FILE: &str = "docker-compose.yml";
-
-/// Stands in the first line of every rendered Compose file, and tells it from a user's own.
-pub const COMPOSE_MARK: &str = "Rendered by pgcluster";
 
 /// The project folder as an absolute path; it must exist.
 ///
