@@ -9,6 +9,7 @@ mod env_file;
 pub mod error;
 mod execute;
 mod health;
+mod logins;
 mod observe;
 mod observed;
 mod plan;
@@ -44,7 +45,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     };
     let result = tokio::select! {
         result = commands::dispatch(&cli, ui) => result,
-        _ = tokio::signal::ctrl_c() => Err(interrupted(cli.command.name()).into()),
+        () = asked_to_stop() => Err(interrupted(cli.command.name()).into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,6 +53,21 @@ pub async fn run(cli: Cli) -> ExitCode {
             ui.errors(&error::render(&error));
             ExitCode::from(error::exit_code(&error))
         }
+    }
+}
+
+/// Ctrl-C, and where there is such a thing the signal by which a service manager or CI stops a process.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return,
+            _ = terminate.recv() => return,
+        }
+    }
+    // An error means that nobody can ask.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::docker;
 use crate::error::{Failure, Kind};
 use crate::observed::{Answer, Containers, Observed};
-use crate::postgres::{Endpoint, Session};
+use crate::postgres::{DATABASE, Endpoint, Session};
 use crate::process;
 use crate::project::Project;
 use crate::settings::Settings;
@@ -33,6 +33,7 @@ pub fn endpoint(settings: &Settings, port: u16) -> Endpoint {
         host: settings.host(),
         port,
         login: settings.admin.clone(),
+        database: DATABASE.to_owned(),
     }
 }
 

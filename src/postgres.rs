@@ -17,7 +17,7 @@ use crate::settings::Login;
 pub const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// The database where the tool keeps its marker: it is always there, and the pool never caches it.
-const DATABASE: &str = "postgres";
+pub const DATABASE: &str = "postgres";
 
 /// Everything about one server in one round trip.
 const FACTS: &str = "
@@ -54,6 +54,7 @@ pub struct Endpoint {
     pub host: IpAddr,
     pub port: u16,
     pub login: Login,
+    pub database: String,
 }
 
 /// A connection that is made when needed and kept while it works.
@@ -131,6 +132,11 @@ impl Session {
     async fn value(&mut self, sql: &str) -> Result<Option<String>, Silence> {
         let rows = self.query(sql).await?;
         Ok(rows.first().and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
+    /// Logs in, and does nothing.
+    pub async fn log_in(&mut self) -> Result<(), Silence> {
+        self.query("").await.map(drop)
     }
 
     /// The name of the node that a plain read sent here ends on.
@@ -229,7 +235,7 @@ async fn connect(endpoint: &Endpoint) -> Result<Client, tokio_postgres::Error> {
         .port(endpoint.port)
         .user(&endpoint.login.user)
         .password(endpoint.login.password.expose_secret())
-        .dbname(DATABASE)
+        .dbname(&endpoint.database)
         .application_name("pgcluster")
         .connect_timeout(PATIENCE)
         .connect(NoTls)
@@ -243,6 +249,7 @@ fn silence(error: &tokio_postgres::Error) -> Silence {
     let refused = [
         &SqlState::INVALID_PASSWORD,
         &SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        &SqlState::INVALID_CATALOG_NAME,
     ]
     .iter()
     .any(|state| error.code() == Some(state));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use anstream::{eprint, eprintln, println};
+use anstream::{eprint, eprintln};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -23,7 +23,8 @@ pub struct Ui {
 impl Ui {
     /// What the user asked for.
     pub fn result(&self, text: &str) {
-        println!("{text}");
+        // A reader that has seen enough, such as `head`, is no error.
+        let _ = writeln!(anstream::stdout(), "{text}");
     }
 
     /// What the user may like to know.
@@ -56,7 +57,7 @@ impl Ui {
             .set_header(head.to_vec())
             .add_rows(rows);
         for line in table.to_string().lines() {
-            println!("{}", line.trim());
+            self.result(line.trim());
         }
     }
 

@@ -8,13 +8,16 @@ use crate::cli::Global;
 use crate::commands::generate;
 use crate::error::{Failure, Kind, Problem};
 use crate::execute;
+use crate::logins;
 use crate::observe;
+use crate::observed::Container;
 use crate::plan::Planned;
 use crate::project::Project;
 use crate::prove;
 use crate::reconcile;
 use crate::settings::MAX_REPLICAS;
 use crate::settle;
+use crate::topology::MASTER_SERVICE;
 use crate::ui::{Board, Mark, Ui, seconds};
 use crate::workdir::{self, Lock};
 
@@ -69,6 +72,15 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
 async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duration) -> Result<String> {
     board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
     let machine = checks::look(project).await?;
+    let observed = observe::servers(project, machine.containers.clone()).await;
+    let master_runs = observed
+        .containers
+        .get(MASTER_SERVICE)
+        .is_some_and(Container::is_running);
+    if master_runs {
+        // Before a file is written that would not fit the cluster.
+        logins::check(project).await?;
+    }
     board.show("checks", Mark::Done, 0, &machine.summary);
 
     project.write()?;
@@ -81,7 +93,6 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
 
     images(project, &machine, ui, board).await?;
 
-    let observed = observe::servers(project, machine.containers).await;
     let steps = reconcile::containers(&project.topology, &project.rendering, &observed);
     for step in &steps {
         ui.detail(&step.to_string());
@@ -89,6 +100,9 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     let there = observed.containers.clone();
     let starting = execute::containers(project, &there, &steps);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
+    if !master_runs {
+        logins::check(project).await?;
+    }
     prove::prove(project, &settled).await
 }
 
