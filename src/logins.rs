@@ -26,8 +26,12 @@ pub async fn check(project: &Project) -> Result<(), Failure> {
         ),
         ("POOL_USER and POOL_PASSWORD", &settings.pool, DATABASE),
     ];
-    let problems =
+    let mut problems =
         join_all(logins.map(|(keys, login, database)| refusal(project, keys, login, database))).await;
+    if problems[0].is_some() {
+        // Who cannot log in at all tells nothing about the database.
+        problems[1] = None;
+    }
     Failure::unless_empty(Kind::NotReady, problems.into_iter().flatten().collect())
 }
 
