@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::error::{Failure, Kind, Problem};
 use crate::topology;
+use crate::workdir;
 
 macro_rules! embed {
     ($($path:literal),* $(,)?) => {
@@ -67,6 +68,8 @@ pub struct Sources {
     pub slave_template: BTreeMap<String, Vec<u8>>,
     /// The user's `config/local.conf` of each node that has one; 0 is the master.
     pub locals: BTreeMap<u32, Vec<u8>>,
+    /// The user's addition to the Compose file.
+    pub compose_override: Vec<u8>,
 }
 
 impl Sources {
@@ -116,6 +119,9 @@ impl Sources {
             if let Some(content) = read_if_there(&path)? {
                 sources.locals.insert(id, content);
             }
+        }
+        if let Some(path) = workdir::override_file(folder) {
+            sources.compose_override = read_if_there(&path)?.unwrap_or_default();
         }
         Ok(sources)
     }

@@ -58,11 +58,9 @@ pub async fn look(project: &Project) -> Result<Machine> {
     };
     let engine = keep(engine);
     let compose = keep(compose);
-    // Without an engine the rest would only repeat it.
-    Failure::unless_empty(Kind::Machine, problems)?;
-
-    let containers = containers?;
-    let mut problems = busy_ports(project, &containers).await;
+    // Where no engine answers, nothing of ours runs.
+    let containers = containers.unwrap_or_default();
+    problems.extend(busy_ports(project, &containers).await);
     let free = workdir::free_space(folder);
     problems.extend(too_little_space(project, &containers, &free));
     Failure::unless_empty(Kind::Machine, problems)?;

@@ -1,14 +1,13 @@
 //! Docker's command lines, and what its output means. Pure functions; [`crate::process`] runs them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::error::Problem;
 use crate::observed::{Container, Containers};
 use crate::process::Argv;
-use crate::workdir::COMPOSE_FILE;
 
 /// The label by which a container tells what it was made from.
 pub const SPEC_LABEL: &str = "pgcluster.spec";
@@ -17,18 +16,42 @@ fn docker() -> Argv {
     Argv::new(["docker"])
 }
 
-/// `docker compose` for this project, whatever the environment or the folder's `.env` say.
-fn compose(folder: &Path, project: &str) -> Argv {
-    let argv = docker().and(["compose", "--project-name", project]);
-    // Compose must not read the user's `.env`: every value is in the rendered file already.
-    let argv = argv
-        .and(["--env-file", NO_FILE, "--project-directory"])
-        .and([folder]);
-    let file = folder.join(COMPOSE_FILE);
-    if file.exists() {
-        argv.and(["--file"]).and([file])
-    } else {
+/// A Compose project, whatever the environment or the folder's `.env` say.
+#[derive(Clone, Debug)]
+pub struct Compose<'a> {
+    pub folder: &'a Path,
+    pub project: &'a str,
+    /// The rendered file and the user's override, those that are there.
+    pub files: Vec<PathBuf>,
+}
+
+impl Compose<'_> {
+    fn command(&self) -> Argv {
+        let mut argv = docker().and(["compose", "--project-name", self.project]);
+        // Compose must not read the user's `.env`: every value is in the rendered file already.
+        argv = argv
+            .and(["--env-file", NO_FILE, "--project-directory"])
+            .and([self.folder]);
+        for file in &self.files {
+            argv = argv.and(["--file"]).and([file]);
+        }
         argv
+    }
+
+    pub fn build(&self, services: &[&str]) -> Argv {
+        self.command()
+            .and(["--progress", "plain", "build"])
+            .and(services.iter().copied())
+    }
+
+    /// Creates, recreates and starts what is in the files, and removes what is there no more.
+    pub fn up(&self) -> Argv {
+        self.command()
+            .and(["up", "--detach", "--no-build", "--remove-orphans", "--quiet-pull"])
+    }
+
+    pub fn down(&self) -> Argv {
+        self.command().and(["down", "--remove-orphans"])
     }
 }
 
@@ -84,21 +107,6 @@ pub fn own_images() -> Argv {
         "--format",
         "{{.Repository}}:{{.Tag}}",
     ])
-}
-
-pub fn build(folder: &Path, project: &str, services: &[&str]) -> Argv {
-    compose(folder, project)
-        .and(["--progress", "plain", "build"])
-        .and(services.iter().copied())
-}
-
-/// Creates, recreates and starts what is in the Compose file, and removes what is there no more.
-pub fn up(folder: &Path, project: &str) -> Argv {
-    compose(folder, project).and(["up", "--detach", "--no-build", "--remove-orphans", "--quiet-pull"])
-}
-
-pub fn down(folder: &Path, project: &str) -> Argv {
-    compose(folder, project).and(["down", "--remove-orphans"])
 }
 
 /// A word such as `restart` or `unpause` for one container.
@@ -216,12 +224,16 @@ mod tests {
 
     #[test]
     fn compose_is_told_everything_on_its_command_line() {
-        let argv = up(Path::new("/no such folder"), "p");
+        let compose = Compose {
+            folder: Path::new("/no such folder"),
+            project: "p",
+            files: vec![PathBuf::from("/f.yml")],
+        };
         assert_eq!(
-            argv.pasteable(),
+            compose.up().pasteable(),
             format!(
-                "docker compose --project-name p --env-file {NO_FILE} --project-directory '/no such folder' up --detach \
-                 --no-build --remove-orphans --quiet-pull"
+                "docker compose --project-name p --env-file {NO_FILE} --project-directory '/no such folder' \
+                 --file /f.yml up --detach --no-build --remove-orphans --quiet-pull"
             )
         );
     }

@@ -12,6 +12,7 @@ use crate::postgres::Session;
 use crate::process::{self, Argv};
 use crate::project::Project;
 use crate::topology::{self, MASTER_SERVICE, POOL_SERVICE};
+use crate::workdir;
 
 /// Stopping a server may take its whole grace period of 60 s.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
@@ -42,18 +43,18 @@ pub async fn build(project: &Project, steps: &[Planned], on_line: impl FnMut(&st
     }
     let topology = &project.topology;
     process::stream(
-        &docker::build(&topology.folder, &topology.project, &services),
+        &workdir::compose(&topology.folder, &topology.project).build(&services),
         &topology.folder,
         on_line,
     )
     .await
 }
 
-/// Brings the containers to what is wanted, with one call of Compose.
+/// Brings the containers to what is wanted, with one call of Compose; tells whether anything was to be done.
 ///
 /// # Errors
 /// A command that failed, with its last output.
-pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]) -> Result<()> {
+pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]) -> Result<bool> {
     let topology = &project.topology;
     let mut compose = false;
     for planned in steps {
@@ -66,10 +67,10 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
         }
     }
     if compose {
-        let argv = docker::up(&topology.folder, &topology.project);
+        let argv = workdir::compose(&topology.folder, &topology.project).up();
         process::stream(&argv, &topology.folder, |_| {}).await?;
     }
-    Ok(())
+    Ok(!steps.is_empty())
 }
 
 /// One correction in a running server.

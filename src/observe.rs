@@ -1,5 +1,6 @@
 //! Looking at the running cluster: everything in parallel, every answer bounded in time, no decision.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -111,17 +112,32 @@ pub struct Watch {
 }
 
 struct Shared {
-    observed: Mutex<Observed>,
+    view: Mutex<View>,
     changed: Notify,
 }
 
+struct View {
+    observed: Observed,
+    /// Grows when everything seen so far is void.
+    epoch: u64,
+}
+
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Observed> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn update(&self, change: impl FnOnce(&mut Observed)) {
-        change(&mut self.lock());
+    fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
+    /// Records what was asked in `epoch`, unless it is void by now.
+    fn record(&self, epoch: u64, change: impl FnOnce(&mut Observed)) {
+        let mut view = self.lock();
+        if view.epoch == epoch {
+            change(&mut view.observed);
+        }
+        drop(view);
         self.changed.notify_one();
     }
 }
@@ -130,7 +146,10 @@ impl Watch {
     /// Asks every node and the pool over and over, each at its own pace, so that a slow one holds up no other.
     pub fn start(project: &Project, first: Observed) -> Self {
         let shared = Arc::new(Shared {
-            observed: Mutex::new(first),
+            view: Mutex::new(View {
+                observed: first,
+                epoch: 0,
+            }),
             changed: Notify::new(),
         });
         let mut tasks = JoinSet::new();
@@ -140,8 +159,9 @@ impl Watch {
             let shared = Arc::clone(&shared);
             tasks.spawn(async move {
                 loop {
+                    let epoch = shared.epoch();
                     let answer = answer(session.facts().await);
-                    shared.update(|observed| drop(observed.nodes.insert(id, answer)));
+                    shared.record(epoch, |observed| drop(observed.nodes.insert(id, answer)));
                     tokio::time::sleep(POLL).await;
                 }
             });
@@ -150,8 +170,9 @@ impl Watch {
         let pool = Arc::clone(&shared);
         tasks.spawn(async move {
             loop {
+                let epoch = pool.epoch();
                 let answer = answer(session.backends().await);
-                pool.update(|observed| observed.pool = answer);
+                pool.record(epoch, |observed| observed.pool = answer);
                 tokio::time::sleep(POLL).await;
             }
         });
@@ -159,9 +180,10 @@ impl Watch {
         let engine = Arc::clone(&shared);
         tasks.spawn(async move {
             loop {
+                let epoch = engine.epoch();
                 // A call that fails leaves the last view in place; the servers tell for themselves.
                 if let Ok(containers) = containers(&topology.folder, &topology.project).await {
-                    engine.update(|observed| observed.containers = containers);
+                    engine.record(epoch, |observed| observed.containers = containers);
                 }
                 tokio::time::sleep(POLL_CONTAINERS).await;
             }
@@ -172,14 +194,25 @@ impl Watch {
         }
     }
 
-    /// Puts a fresh list of containers in place of the last one.
-    pub fn replace_containers(&self, containers: Containers) {
-        self.shared.update(|observed| observed.containers = containers);
+    /// Begins anew with these containers: what was heard so far may come from servers that are gone.
+    pub fn forget(&self, containers: Containers) {
+        let mut view = self.shared.lock();
+        view.epoch += 1;
+        view.observed = Observed {
+            containers,
+            nodes: BTreeMap::new(),
+            pool: Answer::NotAsked,
+        };
     }
 
     /// Waits for news, [`POLL_CONTAINERS`] at most, and gives the current view.
     pub async fn next(&self) -> Observed {
         let _ = tokio::time::timeout(POLL_CONTAINERS, self.shared.changed.notified()).await;
-        self.shared.lock().clone()
+        self.now()
+    }
+
+    /// The current view.
+    pub fn now(&self) -> Observed {
+        self.shared.lock().observed.clone()
     }
 }

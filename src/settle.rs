@@ -31,6 +31,7 @@ const CORRECTION_LIMIT: Duration = Duration::from_secs(15);
 const LOG_LINES: usize = 12;
 
 /// Waits while `starting` runs and after, correcting what can be corrected, until everything serves.
+/// `starting` tells whether it changed any container.
 ///
 /// `limit` is the longest time without any progress, not the whole time.
 ///
@@ -42,7 +43,7 @@ pub async fn settle(
     board: &mut Board,
     first: Observed,
     limit: Duration,
-    starting: impl Future<Output = Result<()>>,
+    starting: impl Future<Output = Result<bool>>,
 ) -> Result<Observed> {
     let watch = Watch::start(project, first);
     tokio::pin!(starting);
@@ -52,11 +53,13 @@ pub async fn settle(
     loop {
         let observed = tokio::select! {
             result = &mut starting, if !started => {
-                result?;
                 started = true;
-                // What was seen before may be of containers that are gone.
-                watch.replace_containers(observe::containers(&project.topology.folder, &project.topology.project).await?);
-                continue;
+                if result? {
+                    let topology = &project.topology;
+                    watch.forget(observe::containers(&topology.folder, &topology.project).await?);
+                    continue;
+                }
+                watch.now()
             }
             observed = watch.next() => observed,
         };

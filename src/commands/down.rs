@@ -40,6 +40,7 @@ const DELETE_LIMIT: Duration = Duration::from_secs(3600);
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let folder = workdir::locate(&global.folder)?;
     let project = topology::project_name(&folder);
+    let compose_file = workdir::own_compose_file(&folder)?;
     let data = if args.remove_volumes {
         workdir::data_directories(&folder)?
     } else {
@@ -49,11 +50,15 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     // The master's last: as long as a replica has data, so has the master, whenever this is interrupted.
     let doomed: Vec<PathBuf> = data.into_values().rev().flatten().collect();
 
+    let running = observe::containers(&folder, &project).await?.len();
+    if compose_file.is_none() && running == 0 && doomed.is_empty() {
+        ui.note(&format!("there is no cluster in {}", folder.display()));
+        return Ok(());
+    }
     let _lock = match args.dry_run {
         true => None,
         false => Some(Lock::take(&folder, "down")?),
     };
-    let running = observe::containers(&folder, &project).await?.len();
     let listing = listing(&folder, &doomed).await?;
     if args.dry_run {
         ui.result(&format!(
@@ -72,7 +77,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         confirm(args, &project, ui)?;
     }
 
-    let argv = docker::down(&folder, &project);
+    let argv = workdir::compose(&folder, &project).down();
     ui.detail(&argv.pasteable());
     process::stream(&argv, &folder, |line| ui.detail(line)).await?;
     delete(&folder, &doomed).await?;

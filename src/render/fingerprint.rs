@@ -35,6 +35,7 @@ pub fn base_spec(common: &Common<'_>, sources: &Sources) -> Fingerprint {
         "compose",
         sources.template("templates/docker-compose.yml.tera").as_bytes(),
     );
+    base.add("override", &sources.compose_override);
     for value in [
         &common.bind,
         common.pgdata,

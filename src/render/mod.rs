@@ -130,7 +130,7 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
     files.push(public(
         "docker-compose.yml",
         format!(
-            "# {COMPOSE_MARK}: a change here is lost; put your own copy of the template into templates/.\n{}",
+            "# {COMPOSE_MARK}: a change here is lost. Yours go into compose.override.yaml.\n{}",
             run(&tera, "templates/docker-compose.yml.tera", &context)?
         ),
     ));

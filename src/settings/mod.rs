@@ -223,7 +223,7 @@ mod tests {
             [
                 "POSTGRES_USER: `pg_x` begins with `pg_`, which PostgreSQL reserves",
                 "POSTGRES_PASSWORD: has a control character (newline, tab, NUL …)",
-                "PGDATA: `/etc/x` lies in a directory of the container's system",
+                "PGDATA: `/etc/x` is a directory of the container's system",
                 "REPLICATION_PASSWORD: is empty, and PostgreSQL lets nobody in without a password",
                 "POOL_USER: `a:b` has a `:`, which ends the name in password files",
                 "BIND_ADDRESS: `here` is not an IP address",

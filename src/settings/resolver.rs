@@ -72,6 +72,14 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
                 "choose another name",
             );
         }
+        if ["public", "none"].contains(&name.as_str()) {
+            self.problem(
+                user,
+                &name,
+                "is a word of SQL that no role can have",
+                "choose another name",
+            );
+        }
         let secret = self.value(password);
         if secret.is_empty() {
             self.problem(
@@ -143,6 +151,8 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
             "bin", "boot", "dev", "etc", "lib", "lib64", "node", "pool", "proc", "root", "run", "sbin",
             "sys", "tmp", "usr",
         ];
+        const PARENTS: &[&str] = &["home", "media", "mnt", "opt", "srv"];
+        const STATE: &[&str] = &["apt", "dpkg", "misc", "pam", "systemd"];
         let value = self.value("PGDATA");
         let parts: Vec<&str> = value.split('/').skip(1).collect();
         let plain = value.starts_with('/')
@@ -160,12 +170,15 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
                 "is not a plain absolute path inside the container",
                 "use letters, digits, `.`, `_`, `-` and `/`, as in /data; the place on this machine is always ./master/pgdata",
             );
-        } else if SYSTEM.contains(&parts[0]) {
+        } else if SYSTEM.contains(&parts[0])
+            || (parts.len() == 1 && PARENTS.contains(&parts[0]))
+            || (parts[0] == "var" && (parts.len() < 3 || parts[1] != "lib" || STATE.contains(&parts[2])))
+        {
             self.problem(
                 "PGDATA",
                 &value,
-                "lies in a directory of the container's system",
-                "use /data or /var/lib/…",
+                "is a directory of the container's system",
+                "use /data or, below /var/lib, a directory of its own",
             );
         }
         value

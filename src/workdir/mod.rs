@@ -1,5 +1,6 @@
 //! The project folder: the only module that writes into it. Atomic writes, the lock, what is there.
 
+mod compose_file;
 mod lock;
 
 use std::fs::{self, File};
@@ -7,17 +8,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
+pub use compose_file::{compose, existing_replicas, override_file, own_compose_file};
 pub use lock::Lock;
 
 use crate::assets::read_if_there;
 use crate::error::{Failure, Kind, Problem};
-use crate::render::{COMPOSE_MARK, PRIVATE_FOLDER, Rendered};
+use crate::render::{PRIVATE_FOLDER, Rendered};
 use crate::topology;
-
-pub const COMPOSE_FILE: &str = "docker-compose.yml";
 
 /// The project folder as an absolute path; it must exist.
 ///
@@ -43,49 +42,6 @@ fn plain(path: PathBuf) -> PathBuf {
         Some(rest) if !rest.starts_with("UNC") => PathBuf::from(rest),
         _ => path,
     }
-}
-
-/// The number of replicas in the folder's Compose file, if there is one.
-///
-/// # Errors
-/// The file is not one that pgcluster wrote, or cannot be read any more.
-pub fn existing_replicas(folder: &Path) -> Result<Option<u32>> {
-    #[derive(Deserialize)]
-    struct ComposeFile {
-        services: BTreeMap<String, serde_yaml::Value>,
-    }
-    let Some(bytes) = read_if_there(&folder.join(COMPOSE_FILE))? else {
-        return Ok(None);
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    if !text
-        .lines()
-        .next()
-        .is_some_and(|line| line.contains(COMPOSE_MARK))
-    {
-        return Err(Failure::new(
-            Kind::Input,
-            Problem::new(format!(
-                "{COMPOSE_FILE} in {} was not written by pgcluster",
-                folder.display()
-            ))
-            .fix("work in another folder (-C DIR), or move that file away"),
-        )
-        .into());
-    }
-    let parsed: ComposeFile = serde_yaml::from_str(&text).map_err(|error| {
-        Failure::new(
-            Kind::Input,
-            Problem::new(format!("{COMPOSE_FILE} cannot be read: {error}"))
-                .fix("remove it; `pgcluster generate N` writes it again"),
-        )
-    })?;
-    let highest = parsed
-        .services
-        .keys()
-        .filter_map(|service| topology::replica_of_service(service))
-        .max();
-    Ok(Some(highest.unwrap_or(0)))
 }
 
 /// Folders of nodes with data in them: the node's number, and its data directories.
@@ -258,25 +214,6 @@ mod tests {
         write(folder.path(), &file).unwrap();
         assert_eq!(kinds(std::slice::from_ref(&file)), []);
         assert_eq!(kinds(&[rendered("a/b/c.conf", "y\n")]), [Difference::Changed]);
-    }
-
-    #[test]
-    fn replicas_are_counted_in_our_own_compose_file_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let count = || existing_replicas(folder.path());
-        let compose = |text: &str| fs::write(folder.path().join(COMPOSE_FILE), text).unwrap();
-        assert_eq!(count().unwrap(), None);
-        compose(
-            "# Rendered by pgcluster\nservices: {postgres-master: {}, postgres-slave1: {}, postgres-slave2: {}}\n",
-        );
-        assert_eq!(count().unwrap(), Some(2));
-        compose("services: {web: {}}\n");
-        assert!(
-            count()
-                .unwrap_err()
-                .to_string()
-                .contains("was not written by pgcluster")
-        );
     }
 
     #[cfg(unix)]

@@ -1,0 +1,126 @@
+//! The project's Compose files: the rendered one, and the user's override of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use crate::assets::read_if_there;
+use crate::docker::Compose;
+use crate::error::{Failure, Kind, Problem};
+use crate::render::COMPOSE_MARK;
+use crate::topology;
+
+const COMPOSE_FILE: &str = "docker-compose.yml";
+
+/// The names of a user's additions, of which Compose reads the first that is there.
+const OVERRIDES: &[&str] = &[
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
+
+/// The user's addition to the Compose file, as plain `docker compose` would read it too.
+pub fn override_file(folder: &Path) -> Option<PathBuf> {
+    OVERRIDES
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.exists())
+}
+
+/// Compose for the project in `folder`, with the files that are there.
+pub fn compose<'a>(folder: &'a Path, project: &'a str) -> Compose<'a> {
+    let file = folder.join(COMPOSE_FILE);
+    let files = if file.exists() {
+        std::iter::once(file).chain(override_file(folder)).collect()
+    } else {
+        Vec::new()
+    };
+    Compose {
+        folder,
+        project,
+        files,
+    }
+}
+
+/// The text of the folder's Compose file, if there is one.
+///
+/// # Errors
+/// It is not one that pgcluster wrote.
+pub fn own_compose_file(folder: &Path) -> Result<Option<String>> {
+    let Some(bytes) = read_if_there(&folder.join(COMPOSE_FILE))? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    if text
+        .lines()
+        .next()
+        .is_some_and(|line| line.contains(COMPOSE_MARK))
+    {
+        return Ok(Some(text));
+    }
+    Err(Failure::new(
+        Kind::Input,
+        Problem::new(format!(
+            "{COMPOSE_FILE} in {} was not written by pgcluster",
+            folder.display()
+        ))
+        .fix("work in another folder (-C DIR), or move that file away"),
+    )
+    .into())
+}
+
+/// The number of replicas in the folder's Compose file, if there is one.
+///
+/// # Errors
+/// The file is not one that pgcluster wrote, or cannot be read any more.
+pub fn existing_replicas(folder: &Path) -> Result<Option<u32>> {
+    #[derive(Deserialize)]
+    struct ComposeFile {
+        services: BTreeMap<String, serde_yaml::Value>,
+    }
+    let Some(text) = own_compose_file(folder)? else {
+        return Ok(None);
+    };
+    let parsed: ComposeFile = serde_yaml::from_str(&text).map_err(|error| {
+        Failure::new(
+            Kind::Input,
+            Problem::new(format!("{COMPOSE_FILE} cannot be read: {error}"))
+                .fix("remove it; `pgcluster generate N` writes it again"),
+        )
+    })?;
+    let highest = parsed
+        .services
+        .keys()
+        .filter_map(|service| topology::replica_of_service(service))
+        .max();
+    Ok(Some(highest.unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn replicas_are_counted_in_our_own_compose_file_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = || existing_replicas(folder.path());
+        let compose = |text: &str| fs::write(folder.path().join(COMPOSE_FILE), text).unwrap();
+        assert_eq!(count().unwrap(), None);
+        compose(
+            "# Rendered by pgcluster\nservices: {postgres-master: {}, postgres-slave1: {}, postgres-slave2: {}}\n",
+        );
+        assert_eq!(count().unwrap(), Some(2));
+        compose("services: {web: {}}\n");
+        assert!(
+            count()
+                .unwrap_err()
+                .to_string()
+                .contains("was not written by pgcluster")
+        );
+    }
+}
