@@ -1,0 +1,18 @@
+//! The command line and its answers, with a `docker` that reaches no engine.
+
+mod arguments;
+#[cfg(unix)]
+mod down;
+#[cfg(unix)]
+#[path = "fake_docker/mod.rs"]
+mod fake_docker;
+#[cfg(unix)]
+mod locked;
+#[cfg(unix)]
+mod machine;
+#[cfg(unix)]
+mod output;
+#[cfg(unix)]
+mod ports;
+#[cfg(unix)]
+mod up;

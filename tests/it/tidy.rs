@@ -1,0 +1,175 @@
+//! Holds the walls of ARCHITECTURE.md: what may stand where, and that the README says what the code does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Every source file as its path from the root and its text.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![Path::new(ROOT).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path
+                    .strip_prefix(ROOT)
+                    .unwrap()
+                    .to_string_lossy()
+                    .replace('\\', "/");
+                files.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(!files.is_empty());
+    files
+}
+
+fn read(path: &str) -> String {
+    let path: PathBuf = Path::new(ROOT).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The files of `src/` in which `word` stands outside comments and unit tests.
+fn places(word: &str) -> Vec<String> {
+    let mut found: Vec<String> = sources("src")
+        .into_iter()
+        .filter(|(_, text)| {
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            code.lines()
+                .map(|line| line.split("//").next().unwrap_or_default())
+                .any(|code| code.contains(word))
+        })
+        .map(|(name, _)| name)
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn each_effect_has_one_home() {
+    fn check(word: &str, homes: &[&str]) {
+        assert_eq!(places(word), homes, "`{word}`");
+    }
+    check("Command::new", &["src/process.rs"]);
+    check("tokio_postgres", &["src/postgres.rs"]);
+    check("println!", &["src/ui.rs"]);
+    check("eprint", &["src/ui.rs"]);
+    check("process::exit", &[]);
+    check("tempfile_in", &["src/workdir/mod.rs"]);
+    check("fs::write", &["src/workdir/lock.rs"]);
+    check("remove_dir_all", &["src/commands/down.rs"]);
+    check(
+        "env::var",
+        &["src/env_file.rs", "src/process.rs", "src/project.rs"],
+    );
+}
+
+#[test]
+fn decisions_are_pure() {
+    const PURE: &[&str] = &[
+        "src/health/",
+        "src/observed.rs",
+        "src/plan.rs",
+        "src/reconcile.rs",
+        "src/render/",
+        "src/topology.rs",
+    ];
+    const EFFECTS: &[&str] = &[
+        "std::fs",
+        "std::env",
+        "tokio",
+        "Instant",
+        "SystemTime",
+        "async ",
+        "anstream",
+    ];
+    for (name, text) in sources("src") {
+        if PURE.iter().any(|pure| name.starts_with(pure)) {
+            for effect in EFFECTS {
+                assert!(
+                    !text.contains(effect),
+                    "{name} must be pure, and has `{effect}`"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn files_stay_small_enough_to_read() {
+    for (name, text) in sources("src").into_iter().chain(sources("tests")) {
+        let lines = text.lines().count();
+        assert!(lines <= 350, "{name} has {lines} lines: split it");
+    }
+}
+
+#[test]
+fn every_command_of_the_readme_parses() {
+    let readme = read("README.md");
+    let commands: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pgcluster "))
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .collect();
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in commands {
+        let words = std::iter::once("pgcluster").chain(command.split_whitespace());
+        if let Err(error) = pgcluster::cli::Cli::try_parse_from(words) {
+            panic!("README: pgcluster {command}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn every_key_of_the_env_file_is_in_the_readme_with_its_default() {
+    let readme = read("README.md");
+    for line in read(".env")
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
+        let (key, default) = line.split_once('=').unwrap();
+        let row = match default {
+            "" => format!("| `{key}` | |"),
+            default => format!("| `{key}` | `{default}` |"),
+        };
+        assert!(readme.contains(&row), "README has no row `{row}`");
+    }
+}
+
+#[test]
+fn the_readme_publishes_the_exit_codes_of_the_help() {
+    use clap::CommandFactory;
+    let readme = read("README.md");
+    let help = pgcluster::cli::Cli::command().render_help().to_string();
+    let codes: Vec<&str> = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Exit codes"))
+        .skip(1)
+        .map(str::trim)
+        .collect();
+    assert_eq!(codes.len(), 7, "{codes:?}");
+    for line in codes {
+        let (code, meaning) = line.split_once(char::is_whitespace).unwrap();
+        let row = format!("| {code} | {} |", meaning.trim());
+        assert!(readme.contains(&row), "README has no row `{row}`");
+    }
+}
+
+#[test]
+fn scripts_keep_unix_line_ends() {
+    for folder in ["master", "slave-template", "templates", "scripts"] {
+        for entry in fs::read_dir(Path::new(ROOT).join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                let bytes = fs::read(&path).unwrap();
+                assert!(!bytes.contains(&b'\r'), "{} has carriage returns", path.display());
+            }
+        }
+    }
+}
