@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::error::{Failure, Kind, Problem};
+use crate::render::SECRETS_FOLDER;
 use crate::topology;
 use crate::workdir;
 
@@ -41,7 +42,7 @@ pub const TEMPLATES: &[(&str, &str)] = embed![
     "templates/cluster_ident.conf",
     "templates/pgpool.conf.tera",
     "templates/backends.conf.tera",
-    "templates/pool_hba.conf",
+    "templates/pool_hba.conf.tera",
     "templates/pool-entrypoint.sh",
     "templates/pool.Dockerfile",
 ];
@@ -70,6 +71,8 @@ pub struct Sources {
     pub locals: BTreeMap<u32, Vec<u8>>,
     /// The user's addition to the Compose file.
     pub compose_override: Vec<u8>,
+    /// The secret files as the containers of now have them, by name; absent on first use.
+    pub secrets: BTreeMap<String, Vec<u8>>,
 }
 
 impl Sources {
@@ -123,7 +126,17 @@ impl Sources {
         if let Some(path) = workdir::override_file(folder) {
             sources.compose_override = read_if_there(&path)?.unwrap_or_default();
         }
+        let secrets = folder.join(SECRETS_FOLDER);
+        if secrets.is_dir() {
+            read_tree(&secrets, "", &mut sources.secrets)?;
+        }
         Ok(sources)
+    }
+
+    /// Whether the user has a template of their own in place of this one.
+    pub fn is_users(&self, path: &str) -> bool {
+        let embedded = TEMPLATES.iter().find(|(name, _)| *name == path);
+        embedded.is_none_or(|(_, text)| *text != self.template(path))
     }
 
     /// The text of a template named in [`TEMPLATES`].

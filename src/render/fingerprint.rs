@@ -36,6 +36,7 @@ pub fn base_spec(common: &Common<'_>, sources: &Sources) -> Fingerprint {
         sources.template("templates/docker-compose.yml.tera").as_bytes(),
     );
     base.add("override", &sources.compose_override);
+    base.add("secrets", common.generation.to_string().as_bytes());
     for value in [
         &common.bind,
         common.pgdata,
@@ -79,6 +80,11 @@ pub fn pool_spec(common: &Common<'_>, topology: &Topology, sources: &Sources, fi
     let mut pool = base_spec(common, sources);
     pool.add("image", common.pool_image.as_bytes());
     pool.add("port", topology.pool_port.to_string().as_bytes());
+    // The list of nodes changes by scaling and is read again; its template does so by hand.
+    pool.add(
+        "backends",
+        sources.template("templates/backends.conf.tera").as_bytes(),
+    );
     for file in files.iter().filter(|file| file.path != POOL_BACKENDS) {
         pool.add(&file.path, &file.content);
     }

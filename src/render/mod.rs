@@ -2,15 +2,14 @@
 
 pub mod filters;
 mod fingerprint;
+mod folders;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tera::{Context, Tera};
 
-use fingerprint::Fingerprint;
-
-use crate::assets::{CONFIG_FOLDER, LOCAL_CONF, Sources};
+use crate::assets::Sources;
 use crate::error::{Failure, Kind, Problem};
 use crate::settings::{self, Settings};
 use crate::topology::{MASTER_SERVICE, Node, POOL_SERVICE, Topology};
@@ -18,8 +17,17 @@ use crate::topology::{MASTER_SERVICE, Node, POOL_SERVICE, Topology};
 /// The folder of what only the user and the tool may read.
 pub const PRIVATE_FOLDER: &str = ".pgcluster";
 
+/// The files that Compose hands to the containers.
+pub const SECRETS_FOLDER: &str = ".pgcluster/secrets";
+
+/// Counts how often a password was changed, so that containers which hold the old one are told by their fingerprint.
+/// A hash of the passwords would serve too, and tell everyone who can run `docker inspect` whether a guess is right.
+const GENERATION: &str = "generation";
+
 /// Stands in the first line of every rendered Compose file, and tells it from a user's own.
 pub const COMPOSE_MARK: &str = "Rendered by pgcluster";
+
+const COMPOSE_TEMPLATE: &str = "templates/docker-compose.yml.tera";
 
 /// The only file of the pool that changes when nodes come and go.
 const POOL_BACKENDS: &str = "pgpool/backends.conf";
@@ -68,7 +76,7 @@ struct NodeView {
 
 /// What every template sees.
 #[derive(Serialize)]
-struct Common<'a> {
+pub struct Common<'a> {
     project: &'a str,
     node_image: &'a str,
     pool_image: &'a str,
@@ -78,7 +86,10 @@ struct Common<'a> {
     postgres_db: &'a str,
     replication_user: &'a str,
     pool_user: &'a str,
+    /// Only this machine reaches the published ports.
+    on_loopback: bool,
     extra_packages: &'a str,
+    generation: u64,
 }
 
 /// Renders everything.
@@ -98,7 +109,9 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         postgres_db: &settings.database,
         replication_user: &settings.replication.user,
         pool_user: &settings.pool.user,
+        on_loopback: settings.bind.is_loopback(),
         extra_packages: &settings.extra_packages,
+        generation: generation(settings, sources),
     };
     let mut context = Context::from_serialize(&common).map_err(|error| broken(&error))?;
     context.insert("primary_conninfo", &primary_conninfo(settings));
@@ -106,7 +119,7 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
     let mut files = Vec::new();
     let mut config_hashes = BTreeMap::new();
     for node in &topology.nodes {
-        let (node_files, config_hash) = node_folder(&tera, &mut context, sources, node)?;
+        let (node_files, config_hash) = folders::node(&tera, &mut context, sources, node)?;
         files.extend(node_files);
         config_hashes.insert(node.id, config_hash);
     }
@@ -115,7 +128,7 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
     let nodes: Vec<NodeView> = topology.nodes.iter().map(|node| view(node, &specs)).collect();
     context.insert("nodes", &nodes);
     context.insert("replicas", &nodes[1..]);
-    let pool_files = pool_folder(&tera, &context, sources)?;
+    let pool_files = folders::pool(&tera, &context, sources)?;
     specs.insert(
         POOL_SERVICE.to_owned(),
         fingerprint::pool_spec(&common, topology, sources, &pool_files),
@@ -127,18 +140,21 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         ("spec", specs[POOL_SERVICE].clone()),
     ]);
     context.insert("pool", &pool);
+    let compose = run(&tera, COMPOSE_TEMPLATE, &context)?;
+    if sources.is_users(COMPOSE_TEMPLATE) {
+        check_services(&compose, &specs)?;
+    }
     files.push(public(
         "docker-compose.yml",
-        format!(
-            "# {COMPOSE_MARK}: a change here is lost. Yours go into compose.override.yaml.\n{}",
-            run(&tera, "templates/docker-compose.yml.tera", &context)?
-        ),
+        format!("# {COMPOSE_MARK}: a change here is lost. Yours go into compose.override.yaml.\n{compose}"),
     ));
 
-    for (name, secret) in settings::secrets(settings) {
+    let secrets = settings::secrets(settings).map(|(name, secret)| (name, secret.as_bytes().to_vec()));
+    let generation = (GENERATION, common.generation.to_string().into_bytes());
+    for (name, content) in secrets.into_iter().chain([generation]) {
         files.push(Rendered {
-            path: format!("{PRIVATE_FOLDER}/secrets/{name}"),
-            content: secret.as_bytes().to_vec(),
+            path: format!("{SECRETS_FOLDER}/{name}"),
+            content,
             private: true,
         });
     }
@@ -149,6 +165,23 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         specs,
         config_hashes,
     })
+}
+
+/// One more than before if any secret differs from what the containers were given.
+fn generation(settings: &Settings, sources: &Sources) -> u64 {
+    let before = sources
+        .secrets
+        .get(GENERATION)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let before: u64 = String::from_utf8_lossy(before).parse().unwrap_or(0);
+    let changed = settings::secrets(settings).iter().any(|(name, secret)| {
+        sources
+            .secrets
+            .get(*name)
+            .is_some_and(|old| old != secret.as_bytes())
+    });
+    before + u64::from(changed)
 }
 
 fn public(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Rendered {
@@ -187,6 +220,27 @@ fn broken(error: &tera::Error) -> Failure {
     )
 }
 
+/// What a user's template gives must be YAML with every service that the tool will wait for.
+fn check_services(compose: &str, specs: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let problem = |what: String| {
+        Problem::new(format!("{COMPOSE_TEMPLATE}: {what}"))
+            .fix("correct the template, or remove your copy from templates/ to use the built-in one")
+    };
+    let parsed: serde_yaml::Value = serde_yaml::from_str(compose)
+        .map_err(|error| Failure::new(Kind::Input, problem(format!("gives no valid YAML: {error}"))))?;
+    let problems = specs
+        .keys()
+        .filter(|service| {
+            parsed
+                .get("services")
+                .and_then(|all| all.get(service.as_str()))
+                .is_none()
+        })
+        .map(|service| problem(format!("gives no service {service}")))
+        .collect();
+    Failure::unless_empty(Kind::Input, problems)
+}
+
 /// How a standby reaches the primary; the password is in a file inside the container.
 fn primary_conninfo(settings: &Settings) -> String {
     format!(
@@ -194,101 +248,6 @@ fn primary_conninfo(settings: &Settings) -> String {
          keepalives_idle=30 keepalives_interval=10 keepalives_count=3",
         filters::conninfo(&settings.replication.user)
     )
-}
-
-/// A node's configuration, entrypoint and the fingerprint of its configuration.
-///
-/// `cluster*.conf` are the tool's. For a replica the rest comes from `slave-template/`, except `local.conf`;
-/// the master's own files are the user's and stay as they are.
-fn node_folder(
-    tera: &Tera,
-    context: &mut Context,
-    sources: &Sources,
-    node: &Node,
-) -> Result<(Vec<Rendered>, String), Failure> {
-    let folder = node.title();
-    let user_files: Vec<(&String, &Vec<u8>)> = if node.is_master() {
-        &sources.master
-    } else {
-        &sources.slave_template
-    }
-    .iter()
-    .filter(|(path, _)| path.starts_with(CONFIG_FOLDER) && !is_tool_owned(path))
-    .collect();
-
-    context.insert(
-        "node",
-        &BTreeMap::from([("name", node.name()), ("slot", node.name())]),
-    );
-    context.insert("config_hash", "");
-    let mut fingerprint = Fingerprint::default();
-    for (path, content) in &user_files {
-        fingerprint.add(path, content);
-    }
-    if let Some(local) = sources.locals.get(&node.id) {
-        fingerprint.add(LOCAL_CONF, local);
-    }
-    let hba = run(tera, "templates/cluster_hba.conf.tera", context)?;
-    let ident = sources.template("templates/cluster_ident.conf");
-    let without_hash = run(tera, "templates/cluster.conf.tera", context)?;
-    for part in [&hba, ident, &without_hash] {
-        fingerprint.add("", part.as_bytes());
-    }
-    let config_hash = fingerprint.digits(16);
-    context.insert("config_hash", &config_hash);
-
-    let mut files = vec![
-        public(
-            format!("{folder}/config/cluster.conf"),
-            run(tera, "templates/cluster.conf.tera", context)?,
-        ),
-        public(format!("{folder}/config/cluster_hba.conf"), hba),
-        public(format!("{folder}/config/cluster_ident.conf"), ident),
-        public(
-            format!("{folder}/node-common.sh"),
-            sources.slave_template["node-common.sh"].clone(),
-        ),
-    ];
-    if !node.is_master() {
-        for (path, content) in user_files {
-            files.push(public(format!("{folder}/{path}"), content.clone()));
-        }
-        files.push(public(
-            format!("{folder}/slave-entrypoint.sh"),
-            sources.slave_template["slave-entrypoint.sh"].clone(),
-        ));
-    }
-    Ok((files, config_hash))
-}
-
-/// Files of a configuration folder that never come from the user's template folder.
-fn is_tool_owned(path: &str) -> bool {
-    let name = path.strip_prefix(CONFIG_FOLDER).unwrap_or(path);
-    name.starts_with("cluster") || name == LOCAL_CONF
-}
-
-/// What Pgpool reads, and what its image is built from.
-fn pool_folder(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<Rendered>, Failure> {
-    Ok(vec![
-        public(POOL_BACKENDS, run(tera, "templates/backends.conf.tera", context)?),
-        public(
-            "pgpool/pgpool.conf",
-            run(tera, "templates/pgpool.conf.tera", context)?,
-        ),
-        public(
-            "pgpool/pool_hba.conf",
-            sources.template("templates/pool_hba.conf"),
-        ),
-        public(
-            "pgpool/pool-entrypoint.sh",
-            sources.template("templates/pool-entrypoint.sh"),
-        ),
-        public(
-            "pgpool/node-common.sh",
-            sources.slave_template["node-common.sh"].clone(),
-        ),
-        public("pgpool/Dockerfile", sources.template("templates/pool.Dockerfile")),
-    ])
 }
 
 fn view(node: &Node, specs: &BTreeMap<String, String>) -> NodeView {

@@ -168,12 +168,12 @@ fn a_template_that_gives_no_yaml_is_refused_by_name() {
 #[test]
 fn a_template_that_is_not_text_is_refused_by_name() {
     let folder = Folder::new();
-    folder.write("templates/pool_hba.conf", b"\xff\n");
+    folder.write("templates/pool_hba.conf.tera", b"\xff\n");
     folder
         .pgcluster(&["generate"])
         .assert()
         .code(2)
-        .stderr(contains("templates/pool_hba.conf: not UTF-8"));
+        .stderr(contains("templates/pool_hba.conf.tera: not UTF-8"));
 }
 
 #[test]

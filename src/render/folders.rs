@@ -1,0 +1,106 @@
+//! The folder of each node and of the pool.
+
+use std::collections::BTreeMap;
+
+use tera::{Context, Tera};
+
+use super::fingerprint::Fingerprint;
+use super::{POOL_BACKENDS, Rendered, public, run};
+use crate::assets::{CONFIG_FOLDER, LOCAL_CONF, Sources};
+use crate::error::Failure;
+use crate::topology::Node;
+
+/// A node's configuration, entrypoint and the fingerprint of its configuration.
+///
+/// `cluster*.conf` are the tool's. For a replica the rest comes from `slave-template/`, except `local.conf`;
+/// the master's own files are the user's and stay as they are.
+pub fn node(
+    tera: &Tera,
+    context: &mut Context,
+    sources: &Sources,
+    node: &Node,
+) -> Result<(Vec<Rendered>, String), Failure> {
+    let folder = node.title();
+    let user_files: Vec<(&String, &Vec<u8>)> = if node.is_master() {
+        &sources.master
+    } else {
+        &sources.slave_template
+    }
+    .iter()
+    .filter(|(path, _)| path.starts_with(CONFIG_FOLDER) && !is_tool_owned(path))
+    .collect();
+
+    context.insert(
+        "node",
+        &BTreeMap::from([("name", node.name()), ("slot", node.name())]),
+    );
+    context.insert("config_hash", "");
+    let mut fingerprint = Fingerprint::default();
+    for (path, content) in &user_files {
+        fingerprint.add(path, content);
+    }
+    if let Some(local) = sources.locals.get(&node.id) {
+        fingerprint.add(LOCAL_CONF, local);
+    }
+    let hba = run(tera, "templates/cluster_hba.conf.tera", context)?;
+    let ident = sources.template("templates/cluster_ident.conf");
+    let without_hash = run(tera, "templates/cluster.conf.tera", context)?;
+    for part in [&hba, ident, &without_hash] {
+        fingerprint.add("", part.as_bytes());
+    }
+    let config_hash = fingerprint.digits(16);
+    context.insert("config_hash", &config_hash);
+
+    let mut files = vec![
+        public(
+            format!("{folder}/config/cluster.conf"),
+            run(tera, "templates/cluster.conf.tera", context)?,
+        ),
+        public(format!("{folder}/config/cluster_hba.conf"), hba),
+        public(format!("{folder}/config/cluster_ident.conf"), ident),
+        public(
+            format!("{folder}/node-common.sh"),
+            sources.slave_template["node-common.sh"].clone(),
+        ),
+    ];
+    if !node.is_master() {
+        for (path, content) in user_files {
+            files.push(public(format!("{folder}/{path}"), content.clone()));
+        }
+        files.push(public(
+            format!("{folder}/slave-entrypoint.sh"),
+            sources.slave_template["slave-entrypoint.sh"].clone(),
+        ));
+    }
+    Ok((files, config_hash))
+}
+
+/// Files of a configuration folder that never come from the user's template folder.
+fn is_tool_owned(path: &str) -> bool {
+    let name = path.strip_prefix(CONFIG_FOLDER).unwrap_or(path);
+    name.starts_with("cluster") || name == LOCAL_CONF
+}
+
+/// What Pgpool reads, and what its image is built from.
+pub fn pool(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<Rendered>, Failure> {
+    Ok(vec![
+        public(POOL_BACKENDS, run(tera, "templates/backends.conf.tera", context)?),
+        public(
+            "pgpool/pgpool.conf",
+            run(tera, "templates/pgpool.conf.tera", context)?,
+        ),
+        public(
+            "pgpool/pool_hba.conf",
+            run(tera, "templates/pool_hba.conf.tera", context)?,
+        ),
+        public(
+            "pgpool/pool-entrypoint.sh",
+            sources.template("templates/pool-entrypoint.sh"),
+        ),
+        public(
+            "pgpool/node-common.sh",
+            sources.slave_template["node-common.sh"].clone(),
+        ),
+        public("pgpool/Dockerfile", sources.template("templates/pool.Dockerfile")),
+    ])
+}
