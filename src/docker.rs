@@ -73,7 +73,8 @@ pub fn compose_version() -> Argv {
 pub fn containers(project: &str) -> Argv {
     let format = format!(
         "{{\"id\":{{{{json .ID}}}},\"state\":{{{{json .State}}}},\"status\":{{{{json .Status}}}},\
-         \"service\":{{{{json (.Label \"com.docker.compose.service\")}}}},\"spec\":{{{{json (.Label \"{SPEC_LABEL}\")}}}}}}"
+         \"service\":{{{{json (.Label \"com.docker.compose.service\")}}}},\"spec\":{{{{json (.Label \"{SPEC_LABEL}\")}}}},\
+         \"ports\":{{{{json .Ports}}}}}}"
     );
     docker()
         .and(["ps", "--all", "--no-trunc", "--filter"])

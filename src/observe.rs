@@ -64,13 +64,14 @@ pub async fn once(project: &Project) -> Result<Observed> {
 /// Asks the servers of the containers that run.
 pub async fn servers(project: &Project, containers: Containers) -> Observed {
     let (settings, topology) = (&project.settings, &project.topology);
-    let runs = |service: &str| {
+    // Another program may listen on a port that was changed in `.env` since: it must not get a password.
+    let answers = |service: &str, port: u16| {
         containers
             .get(service)
-            .is_some_and(|container| container.is_running())
+            .is_some_and(|container| container.is_running() && container.publishes(port))
     };
     let node = |node: &Node| {
-        let (id, asked) = (node.id, runs(&node.service()));
+        let (id, asked) = (node.id, answers(&node.service(), node.port));
         let mut session = Session::new(endpoint(settings, node.port));
         async move {
             let answer = match asked {
@@ -81,7 +82,7 @@ pub async fn servers(project: &Project, containers: Containers) -> Observed {
         }
     };
     let pool = async {
-        match runs(POOL_SERVICE) {
+        match answers(POOL_SERVICE, topology.pool_port) {
             true => answer(
                 Session::new(endpoint(settings, topology.pool_port))
                     .backends()

@@ -20,11 +20,19 @@ pub struct Container {
     pub status: String,
     /// The fingerprint it was made from.
     pub spec: String,
+    /// What it publishes, as `docker ps` writes it: `127.0.0.1:5000->5432/tcp`.
+    #[serde(default)]
+    pub ports: String,
 }
 
 impl Container {
     pub fn is_running(&self) -> bool {
         self.state == "running"
+    }
+
+    /// Whoever answers on this port of the machine is this container.
+    pub fn publishes(&self, port: u16) -> bool {
+        self.ports.contains(&format!(":{port}->"))
     }
 
     /// Its entrypoint refused to start, for a reason that stays.
@@ -65,6 +73,10 @@ pub struct NodeFacts {
     pub in_recovery: bool,
     pub system_id: String,
     pub timeline: u32,
+    /// Position in the WAL that a standby has replayed to.
+    pub replayed: u64,
+    /// Where the oldest WAL that a primary still has begins.
+    pub oldest_wal: u64,
     /// Seconds since 1970.
     pub started_at: f64,
     pub connections: u32,
@@ -73,6 +85,8 @@ pub struct NodeFacts {
     pub config_hash: Option<String>,
     /// Settings whose new value waits for a restart.
     pub pending_restart: Vec<String>,
+    /// Among them is one that a standby must not have lower than its primary, and it is being lowered.
+    pub lowers_hot_standby: bool,
     pub receiver: Option<Receiver>,
     pub senders: Vec<Sender>,
     pub slots: Vec<Slot>,
@@ -130,6 +144,8 @@ pub struct Backend {
     pub weight: String,
     /// Statements that read, sent to it.
     pub selects: u64,
+    /// Bytes behind the primary, as Pgpool last measured.
+    pub delay: u64,
 }
 
 impl Backend {

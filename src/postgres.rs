@@ -27,11 +27,22 @@ SELECT json_build_object(
   'timeline', CASE WHEN pg_is_in_recovery()
       THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint()))
       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END,
+  'replayed', coalesce(pg_last_wal_replay_lsn() - '0/0'::pg_lsn, 0),
+  'oldest_wal', CASE WHEN pg_is_in_recovery() THEN 0 ELSE (
+      SELECT coalesce(min(('x' || substr(name, 9, 8))::bit(32)::bigint * 4294967296
+             + ('x' || substr(name, 17, 8))::bit(32)::bigint
+               * pg_size_bytes(current_setting('wal_segment_size'))), 0)
+      FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') END,
   'started_at', extract(epoch FROM pg_postmaster_start_time()),
   'connections', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
   'max_connections', current_setting('max_connections')::int,
   'config_hash', current_setting('pgcluster.config_hash', true),
   'pending_restart', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM pg_settings WHERE pending_restart),
+  'lowers_hot_standby', EXISTS (
+      SELECT FROM pg_settings s WHERE s.pending_restart AND s.name IN ('max_connections', 'max_worker_processes',
+        'max_wal_senders', 'max_prepared_transactions', 'max_locks_per_transaction')
+      AND (SELECT f.setting::bigint FROM pg_file_settings f WHERE f.name = s.name
+           ORDER BY f.seqno DESC LIMIT 1) < s.setting::bigint),
   'receiver', (SELECT json_build_object('status', status, 'slot', slot_name) FROM pg_stat_wal_receiver),
   'senders', (SELECT coalesce(json_agg(json_build_object(
         'name', application_name, 'state', state,
@@ -283,6 +294,7 @@ fn backend(row: &SimpleQueryRow) -> Option<(u32, Backend)> {
             role: text("role"),
             weight: text("lb_weight"),
             selects: text("select_cnt").parse().unwrap_or(0),
+            delay: text("replication_delay").parse().unwrap_or(0),
         },
     ))
 }

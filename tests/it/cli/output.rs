@@ -56,6 +56,7 @@ fn a_pipe_gets_no_escape_codes() {
 fn quiet_leaves_results_and_errors() {
     fn check(args: &[&str], code: i32, stdout: &str, stderr: &str) {
         let folder = Folder::generated(1, &env_with_free_ports(1));
+        folder.write("master/pgdata/PG_VERSION", "17\n");
         folder.write("slave-5/pgdata/PG_VERSION", "17\n");
         FakeDocker::working()
             .pgcluster(&folder, args)

@@ -73,15 +73,19 @@ fn a_port_that_another_container_holds_is_told_with_its_name() {
 
 #[test]
 fn the_clusters_own_containers_may_hold_their_ports() {
-    fn check(state: &str, code: i32) {
+    fn check(state: &str, publishes: bool, code: i32) {
         let (port, listener) = taken_port();
         // Hangs up on whoever asks for the server's state.
         std::thread::spawn(move || listener.incoming().for_each(drop));
         let docker = FakeDocker::working();
+        let ports = match publishes {
+            true => format!("127.0.0.1:{port}->5432/tcp"),
+            false => "127.0.0.1:1->5432/tcp".to_owned(),
+        };
         docker.says(
             "ps-all",
             &format!(
-                r#"{{"id":"1","state":"{state}","status":"","service":"postgres-master","spec":"","image":""}}"#
+                r#"{{"id":"1","state":"{state}","status":"","service":"postgres-master","spec":"","ports":"{ports}"}}"#
             ),
         );
         docker
@@ -93,8 +97,10 @@ fn the_clusters_own_containers_may_hold_their_ports() {
             .assert()
             .code(code);
     }
-    check("running", 0);
-    check("exited", 5);
+    check("running", true, 0);
+    // A port that was changed in .env since it was made.
+    check("running", false, 5);
+    check("exited", false, 5);
 }
 
 #[test]
