@@ -14,9 +14,9 @@ roles_and_database() {
   # initdb cannot do these two itself: it fails for a name with a quote in it, and then prints the password.
   # No role can rename itself, hence the other one.
   if [[ $POSTGRES_USER != postgres ]]; then
-    printf 'CREATE ROLE renaming SUPERUSER;\nSET SESSION AUTHORIZATION renaming;\n'
+    printf 'CREATE ROLE "pgcluster renames" SUPERUSER;\nSET SESSION AUTHORIZATION "pgcluster renames";\n'
     printf 'ALTER ROLE postgres RENAME TO %s;\n' "$(ident "$POSTGRES_USER")"
-    printf 'SET SESSION AUTHORIZATION %s;\nDROP ROLE renaming;\n' "$(ident "$POSTGRES_USER")"
+    printf 'SET SESSION AUTHORIZATION %s;\nDROP ROLE "pgcluster renames";\n' "$(ident "$POSTGRES_USER")"
   fi
   printf 'ALTER ROLE %s PASSWORD %s;\n' "$(ident "$POSTGRES_USER")" "$(literal "$superuser_password")"
   if [[ $POSTGRES_DB != postgres ]]; then

@@ -68,7 +68,9 @@ prepare_node() { # one container a folder, folders and passwords where postgres 
   if ((status != 0)); then say "warning: this file system has no locks"; fi
   [[ -w $node ]] || refuse "the folder is read-only"
   chmod a+x "$node"
-  chmod -R a+rX "$node/config"          # a umask of 077 closes them
+  # A umask of 077 closes these to postgres. A private key among them stays closed.
+  chmod a+rx "$node/config"
+  chmod -f a+r "$node"/config/*.conf
   install -d -m 700 -o postgres -g postgres "$private"
   install -d -m 755 -o postgres -g postgres /run/postgresql
   # Every node has it, as each may become a standby: primary_conninfo names this file.

@@ -74,7 +74,11 @@ async fn asked_to_stop() {
 fn interrupted(command: &str) -> Failure {
     Failure::new(
         Kind::Interrupted,
-        Problem::new("interrupted; containers that were started go on, and no data was touched")
-            .fix(format!("`pgcluster {command}` continues, `pgcluster down` stops")),
+        match command {
+            "down" => Problem::new("interrupted; what was stopped or deleted so far stays so")
+                .fix("`pgcluster down` with the same options finishes, `pgcluster up` starts again"),
+            _ => Problem::new("interrupted; containers that were started go on, and no data was touched")
+                .fix(format!("`pgcluster {command}` continues, `pgcluster down` stops")),
+        },
     )
 }

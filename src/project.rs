@@ -8,7 +8,7 @@ use crate::assets::{self, Sources};
 use crate::env_file::{self, EnvFile};
 use crate::error::{Failure, Kind, Problem};
 use crate::render::{self, Rendered, Rendering};
-use crate::settings::{DEFAULT_REPLICAS, MAX_REPLICAS, Settings};
+use crate::settings::{self, DEFAULT_REPLICAS, MAX_REPLICAS, Settings};
 use crate::topology::Topology;
 use crate::workdir::{self, Difference};
 
@@ -49,7 +49,12 @@ impl Project {
     /// # Errors
     /// Bad input of any kind, all of it together where it is of one kind. Nothing has been changed then.
     pub fn load(folder: &Path, env_file: Option<&Path>, replicas: Option<u32>) -> Result<Self> {
-        let existing = workdir::existing_replicas(folder)?;
+        refuse_path(folder)?;
+        // Where the Compose file was lost, the data still tells.
+        let existing = match workdir::existing_replicas(folder)? {
+            Some(count) => Some(count),
+            None => workdir::data_directories(folder)?.into_keys().max(),
+        };
         let replicas = replicas.or(existing).unwrap_or(DEFAULT_REPLICAS);
         if replicas > MAX_REPLICAS {
             return Err(Failure::new(
@@ -87,6 +92,7 @@ impl Project {
         let (settings, additions) =
             Settings::resolve(&env, |key| std::env::var(key).ok(), replicas).map_err(input)?;
         let topology = Topology::new(folder, &settings);
+        unreadable_environment()?;
         let rendering = render::render(&settings, &topology, &sources)?;
 
         let mut changes = first_use(&sources, env_file.is_none());
@@ -129,6 +135,34 @@ impl Project {
         }
         Ok(())
     }
+}
+
+/// Docker's short form of a mount ends the path at a colon, and so do its secrets.
+fn refuse_path(folder: &Path) -> Result<(), Failure> {
+    if cfg!(windows) || !folder.to_string_lossy().contains(':') {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Input,
+        Problem::new(format!(
+            "{}: Docker cannot mount a path with a `:`",
+            folder.display()
+        ))
+        .fix("use a folder without one in its path"),
+    ))
+}
+
+/// A variable that is there and cannot be read must not be taken for absent.
+fn unreadable_environment() -> Result<(), Failure> {
+    let problems = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value)))
+        .filter(|(key, value)| settings::is_key(key) && value.to_str().is_none())
+        .map(|(key, _)| {
+            Problem::new(format!("{key}: the environment variable is not UTF-8"))
+                .fix("unset it, or give it as UTF-8")
+        })
+        .collect();
+    Failure::unless_empty(Kind::Input, problems)
 }
 
 fn env_path(folder: &Path, env_file: Option<&Path>) -> PathBuf {

@@ -123,16 +123,29 @@ fn slots(topology: &Topology, observed: &Observed) -> Vec<Planned> {
     steps
 }
 
-/// Replicas before the master: hot-standby parameters must never be lower on a replica.
+/// One restart at a time, and only while every node serves: a value with which a server cannot start stops one.
+///
+/// Replicas before the master, since hot-standby parameters must never be lower on a replica; where one is lowered,
+/// the master before its replicas.
 fn configuration(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
-    let mut steps = Vec::new();
-    for node in topology.replicas().iter().chain([topology.master()]) {
+    let mut nodes: Vec<&Node> = topology.replicas().iter().collect();
+    match observed.facts(topology.master().id) {
+        Some(master) if master.lowers_hot_standby => nodes.insert(0, topology.master()),
+        _ => nodes.push(topology.master()),
+    }
+    let all_serve = nodes
+        .iter()
+        .all(|node| health::node_state(topology, observed, node).is_serving());
+    let mut steps: Vec<Planned> = Vec::new();
+    let mut restarts = false;
+    for node in nodes {
         let Some(facts) = observed.facts(node.id) else {
             continue;
         };
         if facts.config_hash.as_ref() != rendering.config_hashes.get(&node.id) {
             steps.push(Step::Reload { id: node.id }.because("its configuration files changed"));
-        } else if !facts.pending_restart.is_empty() {
+        } else if !facts.pending_restart.is_empty() && all_serve && !restarts {
+            restarts = true;
             let cause = format!(
                 "a restart brings {} into effect",
                 facts.pending_restart.join(", ")

@@ -10,6 +10,7 @@ use crate::docker;
 use crate::error::{Failure, Kind, Problem};
 use crate::execute;
 use crate::health::{self, State};
+use crate::logins;
 use crate::observe::{self, DOCKER_LIMIT, Watch};
 use crate::observed::{Container, Observed};
 use crate::plan::Step;
@@ -47,14 +48,16 @@ pub async fn settle(
 ) -> Result<Observed> {
     let watch = Watch::start(project, first);
     tokio::pin!(starting);
-    let mut started = false;
+    let (mut started, mut changed) = (false, false);
     let mut progress = Progress::new();
     let mut attempts: Vec<(Step, Instant)> = Vec::new();
+    let mut logins_checked = false;
     loop {
         let observed = tokio::select! {
             result = &mut starting, if !started => {
                 started = true;
-                if result? {
+                changed = result?;
+                if changed {
                     let topology = &project.topology;
                     watch.forget(observe::containers(&topology.folder, &topology.project).await?);
                     continue;
@@ -67,7 +70,15 @@ pub async fn settle(
         progress.note(&states);
         show(board, &states, started, &progress);
         if !started {
+            if progress.stalled_for() > limit {
+                return Err(compose_hangs(limit).into());
+            }
             continue;
+        }
+        if changed && !logins_checked && observed.facts(0).is_some() {
+            // What does not fit would only show as a replica or a pool that never comes.
+            logins::check(project).await?;
+            logins_checked = true;
         }
         if reconcile::is_settled(&project.topology, &project.rendering, &observed) {
             return Ok(observed);
@@ -178,6 +189,15 @@ impl Progress {
     fn stalled_for(&self) -> Duration {
         self.last.elapsed()
     }
+}
+
+fn compose_hangs(limit: Duration) -> Failure {
+    let what = format!("`docker compose up` made no progress for {} s", limit.as_secs());
+    Failure::new(
+        Kind::Machine,
+        Problem::new(what)
+            .fix("see whether the Docker engine hangs (docker info), then run `pgcluster up` again"),
+    )
 }
 
 async fn not_ready(project: &Project, observed: &Observed, states: &States, stalled: Duration) -> Failure {

@@ -159,19 +159,27 @@ impl Board {
 fn draw(bar: &ProgressBar, mark: Mark, title: &str, text: &str) {
     let template = match mark {
         Mark::Working => "{spinner} {prefix}  {msg}".to_owned(),
-        _ => format!("{} {{prefix}}  {{msg}}", sign(mark)),
+        _ => format!("{} {{prefix}}  {{msg}}", plain_where_wanted(&sign(mark))),
     };
     if let Ok(style) = ProgressStyle::with_template(&template) {
         bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
     }
     bar.set_prefix(title.to_owned());
-    bar.set_message(text.to_owned());
+    bar.set_message(plain_where_wanted(text));
     match mark {
         Mark::Working => bar.enable_steady_tick(Duration::from_millis(100)),
         _ => {
             bar.disable_steady_tick();
             bar.tick();
         }
+    }
+}
+
+/// indicatif writes to the terminal itself, past anstream and what the user said about colours.
+fn plain_where_wanted(text: &str) -> String {
+    match anstream::AutoStream::choice(&std::io::stderr()) {
+        anstream::ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
+        _ => text.to_owned(),
     }
 }
 

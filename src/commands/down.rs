@@ -34,6 +34,9 @@ pub struct Args {
     dry_run: bool,
 }
 
+/// Three stages of shutdown, each with a grace period of 60 s.
+const DOWN_LIMIT: Duration = Duration::from_secs(300);
+
 /// Deleting even a very large data directory takes minutes at most.
 const DELETE_LIMIT: Duration = Duration::from_secs(3600);
 
@@ -51,7 +54,8 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let doomed: Vec<PathBuf> = data.into_values().rev().flatten().collect();
 
     let running = observe::containers(&folder, &project).await?.len();
-    if compose_file.is_none() && running == 0 && doomed.is_empty() {
+    // A folder `master/pgdata` alone does not make it ours to delete.
+    if compose_file.is_none() && running == 0 && !workdir::is_project(&folder) {
         ui.note(&format!("there is no cluster in {}", folder.display()));
         return Ok(());
     }
@@ -74,12 +78,13 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         for line in &listing {
             ui.note(&format!("  {line}"));
         }
-        confirm(args, &project, ui)?;
+        confirm(args, &project, ui).await?;
     }
 
     let argv = workdir::compose(&folder, &project).down();
     ui.detail(&argv.pasteable());
-    process::stream(&argv, &folder, |line| ui.detail(line)).await?;
+    process::run(&argv, &folder, DOWN_LIMIT).await?;
+    refuse_folders_in_use(&folder, &doomed)?;
     delete(&folder, &doomed).await?;
     let stopped = match running {
         0 => "nothing was running".to_owned(),
@@ -93,11 +98,30 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     Ok(())
 }
 
-fn confirm(args: &Args, project: &str, ui: Ui) -> Result<()> {
+/// Servers of this data may run under another project name, when the folder was moved while they ran.
+fn refuse_folders_in_use(folder: &Path, doomed: &[PathBuf]) -> Result<(), Failure> {
+    let problems = doomed
+        .iter()
+        .filter(|path| path.parent().is_some_and(workdir::is_in_use))
+        .map(|path| {
+            Problem::new(format!(
+                "a server still runs on {}; nothing was deleted",
+                below(folder, path)
+            ))
+            .fix("find its container with `docker ps`, stop it, then try again")
+        })
+        .collect();
+    Failure::unless_empty(Kind::Input, problems)
+}
+
+async fn confirm(args: &Args, project: &str, ui: Ui) -> Result<()> {
     if args.yes {
         return Ok(());
     }
-    let problem = match ui.ask(&format!("Type the cluster's name, {project}, to go on:")) {
+    let question = format!("Type the cluster's name, {project}, to go on:");
+    // In a thread of its own, so that Ctrl-C ends the waiting for an answer.
+    let answer = tokio::task::spawn_blocking(move || ui.ask(&question)).await?;
+    let problem = match answer {
         Some(answer) if answer == project => return Ok(()),
         Some(_) => Problem::new("that is not the cluster's name; nothing was deleted or stopped")
             .fix(format!("type {project}, or pass --yes")),

@@ -10,14 +10,14 @@ use crate::error::{Failure, Kind, Problem};
 use crate::execute;
 use crate::logins;
 use crate::observe;
-use crate::observed::Container;
+use crate::observed::Answer;
 use crate::plan::Planned;
 use crate::project::Project;
 use crate::prove;
 use crate::reconcile;
 use crate::settings::MAX_REPLICAS;
 use crate::settle;
-use crate::topology::MASTER_SERVICE;
+use crate::topology;
 use crate::ui::{Board, Mark, Ui, seconds};
 use crate::workdir::{self, Lock};
 
@@ -65,7 +65,22 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             width = title_width(&project)
         ));
     }
+    warn_of_default_passwords(&project, ui);
     generate::note_removed(&project, ui)
+}
+
+/// Everyone who has read the documentation knows them.
+fn warn_of_default_passwords(project: &Project, ui: Ui) {
+    let known = project.settings.default_passwords();
+    if !project.settings.bind.is_loopback() && !known.is_empty() {
+        ui.note(&format!(
+            "warning: BIND_ADDRESS lets others reach the ports, and {} still the default",
+            match known.as_slice() {
+                [one] => format!("{one} is"),
+                several => format!("{} are", several.join(", ")),
+            }
+        ));
+    }
 }
 
 /// Everything from the checks to the proof, which it gives back in words.
@@ -73,11 +88,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
     let machine = checks::look(project).await?;
     let observed = observe::servers(project, machine.containers.clone()).await;
-    let master_runs = observed
-        .containers
-        .get(MASTER_SERVICE)
-        .is_some_and(Container::is_running);
-    if master_runs {
+    if !matches!(observed.nodes.get(&0), None | Some(Answer::NotAsked)) {
         // Before a file is written that would not fit the cluster.
         logins::check(project).await?;
     }
@@ -100,9 +111,6 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     let there = observed.containers.clone();
     let starting = execute::containers(project, &there, &steps);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
-    if !master_runs {
-        logins::check(project).await?;
-    }
     prove::prove(project, &settled).await
 }
 
@@ -113,17 +121,12 @@ fn refuse_orphaned_replicas(project: &Project) -> Result<()> {
         let paths = data.get(id).into_iter().flatten();
         paths.into_iter().any(|path| path.ends_with("pgdata"))
     };
-    let replica = project
-        .topology
-        .replicas()
-        .iter()
-        .find(|replica| whole(&replica.id));
-    match replica {
-        Some(replica) if !whole(&0) => Err(Failure::new(
+    match data.keys().find(|id| **id != 0 && whole(id)) {
+        Some(&replica) if !whole(&0) => Err(Failure::new(
             Kind::Input,
             Problem::new(format!(
                 "master/pgdata is missing, and {}/pgdata holds the data of a cluster: a new master would be empty",
-                replica.title()
+                topology::title(replica)
             ))
             .fix("put master/pgdata back; or, to begin anew, run `pgcluster down --remove-volumes` first"),
         )

@@ -66,6 +66,9 @@ pub fn findings(topology: &Topology, observed: &Observed) -> Vec<Finding> {
 pub fn remedy(state: &State, service: &str) -> String {
     let logs = format!("see `docker compose logs {service}`");
     match state {
+        State::Unfit(_) => {
+            format!("move its pgdata away (the data stays yours), then `pgcluster up` clones it anew; {logs}")
+        }
         State::Absent | State::Stopped(_) => format!("run `pgcluster up`; {logs}"),
         State::Refused => format!("its log says why; {logs}"),
         State::LoginRefused(_) => {
@@ -139,7 +142,7 @@ mod tests {
     fn lost_wal_and_stray_slots_are_named() {
         check(
             |o| facts(o, 0).slots[0].wal_status = Some("lost".into()),
-            &["slave-1: fell behind its slot's limit; the WAL it needs is gone"],
+            &["slave-1: was away too long; the WAL it needs is gone from the master"],
         );
         check(
             |o| {

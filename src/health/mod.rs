@@ -13,6 +13,9 @@ pub use findings::{Finding, findings, remedy, stray_slots};
 use crate::observed::{Answer, NodeFacts, Observed, Silence};
 use crate::topology::{Node, POOL_SERVICE, Topology};
 
+/// Neither its slot nor `wal_keep_size` kept the WAL.
+const WAL_GONE: &str = "was away too long; the WAL it needs is gone from the master";
+
 /// Where a node is on its way to serving.
 #[derive(Clone, Debug, PartialEq)]
 pub enum State {
@@ -28,8 +31,10 @@ pub enum State {
     Cloning(u64, Option<u64>),
     /// It streams what it missed: bytes to go.
     CatchingUp(u64),
-    /// It answers, and something is wrong.
+    /// It answers, and something is wrong that may pass.
     Broken(String),
+    /// It answers, and its data cannot serve as this node's.
+    Unfit(&'static str),
     /// The password or user in `.env` is not the cluster's.
     LoginRefused(String),
     /// The master accepts connections.
@@ -47,13 +52,15 @@ impl State {
 
     /// No waiting can help.
     pub fn is_final(&self) -> bool {
-        matches!(self, State::Refused | State::LoginRefused(_))
+        matches!(self, State::Refused | State::LoginRefused(_) | State::Unfit(_))
     }
 
     /// A measure of how far it has come, which only grows while there is progress.
     pub fn progress(&self) -> (u8, u64) {
         match self {
-            State::Absent | State::Stopped(_) | State::Refused | State::LoginRefused(_) => (0, 0),
+            State::Absent | State::Stopped(_) | State::Refused | State::LoginRefused(_) | State::Unfit(_) => {
+                (0, 0)
+            }
             State::Starting(_) => (1, 0),
             State::Cloning(done, _) => (2, *done),
             State::Broken(_) => (3, 0),
@@ -76,6 +83,7 @@ impl fmt::Display for State {
             State::Cloning(done, None) => write!(f, "cloning {}", ByteSize(*done)),
             State::CatchingUp(behind) => write!(f, "catching up, {} behind", ByteSize(*behind)),
             State::Broken(reason) => write!(f, "{reason}"),
+            State::Unfit(reason) => write!(f, "{reason}"),
             State::LoginRefused(reason) => write!(f, "login refused: {reason}"),
             State::Accepting => write!(f, "accepting connections"),
             State::Streaming(behind) => write!(f, "streaming, {} behind", ByteSize(*behind)),
@@ -96,7 +104,7 @@ pub fn node_state(topology: &Topology, observed: &Observed, node: &Node) -> Stat
     };
     if node.is_master() {
         if facts.in_recovery {
-            State::Broken("is a standby, not a primary".to_owned())
+            State::Unfit("is a standby, not a primary")
         } else {
             State::Accepting
         }
@@ -139,20 +147,23 @@ fn starting_replica(topology: &Topology, observed: &Observed, node: &Node, reaso
 fn replica_state(topology: &Topology, observed: &Observed, node: &Node, facts: &NodeFacts) -> State {
     let broken = |reason: &str| State::Broken(reason.to_owned());
     if !facts.in_recovery {
-        return broken("is a primary of its own, not a replica");
+        return State::Unfit("is a primary of its own, not a replica");
     }
     let Some(master) = observed.facts(topology.master().id) else {
         return broken("cannot be judged while the master does not answer");
     };
     if facts.system_id != master.system_id {
-        return broken("holds the data of another cluster");
+        return State::Unfit("holds the data of another cluster");
     }
     let name = node.name();
     if master
         .slot(&name)
         .is_some_and(|slot| slot.wal_status.as_deref() == Some("lost"))
     {
-        return broken("fell behind its slot's limit; the WAL it needs is gone");
+        return State::Unfit(WAL_GONE);
+    }
+    if facts.receiver.is_none() && facts.replayed > 0 && master.oldest_wal > facts.replayed {
+        return State::Unfit(WAL_GONE);
     }
     let streams = facts
         .receiver
@@ -173,6 +184,8 @@ fn replica_state(topology: &Topology, observed: &Observed, node: &Node, facts: &
 pub fn pool_state(topology: &Topology, observed: &Observed) -> State {
     let backends = match answer(observed, POOL_SERVICE, Some(&observed.pool)) {
         Ok(backends) => backends,
+        // While it starts, Pgpool refuses logins that it will accept.
+        Err(State::LoginRefused(reason)) => return State::Starting(reason),
         Err(state) => return state,
     };
     let missing: Vec<String> = topology

@@ -20,6 +20,7 @@ pub fn healthy(topology: &Topology) -> Observed {
         state: "running".into(),
         status: "Up 5 seconds".into(),
         spec: "spec".into(),
+        ports: String::new(),
     };
     let services = topology.nodes.iter().map(Node::service);
     let services = services.chain([POOL_SERVICE.to_owned()]);

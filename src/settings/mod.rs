@@ -77,6 +77,19 @@ impl Settings {
         }
     }
 
+    /// The keys whose password is the one of the documentation.
+    pub fn default_passwords(&self) -> Vec<&'static str> {
+        [
+            ("POSTGRES_PASSWORD", &self.admin),
+            ("REPLICATION_PASSWORD", &self.replication),
+            ("POOL_PASSWORD", &self.pool),
+        ]
+        .into_iter()
+        .filter(|(key, login)| DEFAULTS.contains(&(key, login.password.expose_secret())))
+        .map(|(key, _)| key)
+        .collect()
+    }
+
     /// Settings for `replicas` replicas, and the lines that `.env` lacks.
     ///
     /// `environment` looks a key up in the process's environment; it wins over `file`.
@@ -140,6 +153,14 @@ impl Settings {
         };
         Ok((settings, resolver.additions))
     }
+}
+
+/// Whether `name` is one of the keys that are read.
+pub fn is_key(name: &str) -> bool {
+    let port = name
+        .strip_prefix("SLAVE")
+        .and_then(|rest| rest.strip_suffix("_PORT"));
+    port.is_some_and(|number| number.parse::<u32>().is_ok()) || DEFAULTS.iter().any(|(key, _)| *key == name)
 }
 
 /// The three files that Compose hands to the containers, name and content.

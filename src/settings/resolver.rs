@@ -25,8 +25,12 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
         } else {
             format!(" `{}`", value.escape_debug())
         };
+        let origin = match (self.environment)(key) {
+            Some(_) => " (from the environment)",
+            None => "",
+        };
         self.problems
-            .push(Problem::new(format!("{key}:{shown} {wrong}")).fix(fix));
+            .push(Problem::new(format!("{key}:{shown} {wrong}{origin}")).fix(fix));
     }
 
     /// The value that is set somewhere.

@@ -54,6 +54,13 @@ impl Lock {
     }
 }
 
+/// Whether a server runs on the node folder: its container holds a lock on it as long as it lives.
+///
+/// Where containers run in a virtual machine (macOS, Windows) their locks are not seen from here.
+pub fn is_in_use(node: &Path) -> bool {
+    File::open(node).is_ok_and(|folder| matches!(folder.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

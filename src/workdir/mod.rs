@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
 pub use compose_file::{compose, existing_replicas, override_file, own_compose_file};
-pub use lock::Lock;
+pub use lock::{Lock, is_in_use};
 
 use crate::assets::read_if_there;
 use crate::error::{Failure, Kind, Problem};
@@ -46,7 +46,7 @@ fn plain(path: PathBuf) -> PathBuf {
 
 /// Folders of nodes with data in them: the node's number, and its data directories.
 ///
-/// `pgdata` is a whole cluster, `pgdata.*` what an interrupted clone left.
+/// `pgdata` is a whole cluster, `pgdata.new` what an interrupted clone left. Anything else is the user's.
 pub fn data_directories(folder: &Path) -> Result<BTreeMap<u32, Vec<PathBuf>>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
@@ -61,8 +61,8 @@ pub fn data_directories(folder: &Path) -> Result<BTreeMap<u32, Vec<PathBuf>>> {
             Ok(entries) => entries
                 .filter_map(|entry| Some(entry.ok()?.path()))
                 .filter(|path| {
-                    let name = path.file_name().unwrap_or_default().to_string_lossy();
-                    name == "pgdata" || name.starts_with("pgdata.")
+                    let name = path.file_name().unwrap_or_default();
+                    (name == "pgdata" && !is_empty(path)) || name == "pgdata.new"
                 })
                 .collect(),
             Err(_) => continue,
@@ -73,6 +73,16 @@ pub fn data_directories(folder: &Path) -> Result<BTreeMap<u32, Vec<PathBuf>>> {
         }
     }
     Ok(found)
+}
+
+/// A directory that can be seen to hold nothing; one that belongs to the container's user cannot be seen into.
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Whether the tool has worked in `folder`.
+pub fn is_project(folder: &Path) -> bool {
+    folder.join(PRIVATE_FOLDER).is_dir()
 }
 
 /// Refuses a folder in which a link would lead the tool, or Docker, somewhere else.
@@ -114,6 +124,9 @@ pub fn differences(folder: &Path, files: &[Rendered]) -> Result<Vec<(Rendered, D
         match read_if_there(&folder.join(&file.path))? {
             None => differences.push((file.clone(), Difference::New)),
             Some(old) if old != file.content => differences.push((file.clone(), Difference::Changed)),
+            Some(_) if file.private && is_exposed(&folder.join(&file.path)) => {
+                differences.push((file.clone(), Difference::Changed));
+            }
             Some(_) => {}
         }
     }
@@ -133,7 +146,14 @@ pub fn write(folder: &Path, file: &Rendered) -> Result<()> {
             .prefix(".pgcluster-")
             .tempfile_in(parent)?;
         temporary.write_all(&file.content)?;
-        set_mode(temporary.as_file(), file.private)?;
+        match fs::metadata(&target) {
+            // A file of the user's keeps what the user gave it, and a secret never does.
+            Ok(old) if !file.path.starts_with(PRIVATE_FOLDER) => {
+                temporary.as_file().set_permissions(old.permissions())?;
+            }
+            _ => set_mode(temporary.as_file(), file.private)?,
+        }
+        set_owner(temporary.path(), if target.exists() { &target } else { parent });
         temporary.as_file().sync_all()?;
         temporary.persist(&target)?;
         Ok(())
@@ -153,7 +173,31 @@ fn create_folders(folder: &Path, private: bool) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
+    set_owner(folder, folder.parent().unwrap_or(folder));
     set_folder_mode(folder, private)
+}
+
+/// What root writes into a user's folder belongs to the user; nobody else can give a file away.
+#[cfg(unix)]
+fn set_owner(path: &Path, like: &Path) {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if let Ok(owner) = fs::metadata(like) {
+        let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
+    }
+}
+
+#[cfg(unix)]
+fn is_exposed(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn set_owner(_: &Path, _: &Path) {}
+
+#[cfg(not(unix))]
+fn is_exposed(_: &Path) -> bool {
+    false
 }
 
 #[cfg(unix)]
