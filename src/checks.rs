@@ -12,7 +12,7 @@ use crate::observe::{self, DOCKER_LIMIT};
 use crate::observed::Containers;
 use crate::process;
 use crate::project::Project;
-use crate::topology::Node;
+use crate::topology::{Node, POOL_SERVICE};
 use crate::workdir;
 
 /// A new node needs about 60 MiB of data and keeps up to 256 MiB of WAL for its replicas.
@@ -124,9 +124,9 @@ async fn missing_images(folder: &std::path::Path, images: [&String; 2]) -> Resul
     Ok(missing)
 }
 
-/// Every published port with its key.
-fn claims(project: &Project) -> Vec<(String, u16)> {
-    let mut claims: Vec<(String, u16)> = project
+/// Every published port with its key and its service.
+fn claims(project: &Project) -> Vec<(String, u16, String)> {
+    let mut claims: Vec<(String, u16, String)> = project
         .topology
         .nodes
         .iter()
@@ -135,20 +135,26 @@ fn claims(project: &Project) -> Vec<(String, u16)> {
                 0 => "MASTER_PORT".to_owned(),
                 n => format!("SLAVE{n}_PORT"),
             };
-            (key, node.port)
+            (key, node.port, node.service())
         })
         .collect();
-    claims.push(("PGPOOL_PORT".to_owned(), project.topology.pool_port));
+    let pool = project.topology.pool_port;
+    claims.push(("PGPOOL_PORT".to_owned(), pool, POOL_SERVICE.to_owned()));
     claims
 }
 
 /// Ports in use by something else than the cluster's own containers.
 async fn busy_ports(project: &Project, containers: &Containers) -> Vec<Problem> {
+    // One that restarts over and over publishes its port now and then.
+    let restarts = |service: &str| {
+        let container = containers.get(service);
+        container.is_some_and(|container| container.state == "restarting")
+    };
     let ours = |port: u16| containers.values().any(|container| container.publishes(port));
     let busy: Vec<(String, u16, io::Error)> = claims(project)
         .into_iter()
-        .filter(|(_, port)| !ours(*port))
-        .filter_map(|(key, port)| {
+        .filter(|(_, port, service)| !ours(*port) && !restarts(service))
+        .filter_map(|(key, port, _)| {
             let address = SocketAddr::new(project.settings.bind, port);
             Some((key, port, TcpListener::bind(address).err()?))
         })
@@ -199,7 +205,7 @@ fn too_little_space(project: &Project, containers: &Containers, free: &io::Resul
 
 /// `5000–5003, 6432`
 fn ports(project: &Project) -> String {
-    let mut ports: Vec<u16> = claims(project).into_iter().map(|(_, port)| port).collect();
+    let mut ports: Vec<u16> = claims(project).into_iter().map(|(_, port, _)| port).collect();
     ports.sort_unstable();
     let mut runs: Vec<(u16, u16)> = Vec::new();
     for port in ports {

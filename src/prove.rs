@@ -12,14 +12,14 @@ use crate::postgres::{self, Session};
 use crate::project::Project;
 use crate::topology::Node;
 
-/// How long a caught-up replica may take to replay one more row.
-const LIMIT: Duration = Duration::from_secs(15);
+/// How long the whole may take, repeated while the pool settles.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Between two attempts.
+const RETRY: Duration = Duration::from_millis(200);
 
 /// `delay_threshold` of pgpool.conf, in bytes.
 const DELAY_THRESHOLD: u64 = 262_144;
-
-/// How long a read may be sent to the master because every replica is behind.
-const READ_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two reads of the marker on a replica.
 const POLL: Duration = Duration::from_millis(20);
@@ -32,16 +32,21 @@ const POLL: Duration = Duration::from_millis(20);
 /// # Errors
 /// [`Kind::NotReady`], with what did not hold.
 pub async fn prove(project: &Project, observed: &Observed) -> Result<String> {
-    let proof = tokio::time::timeout(LIMIT, attempt(project, observed)).await;
-    proof
-        .unwrap_or_else(|_| Err(format!("the proof did not end within {} s", LIMIT.as_secs())))
-        .map_err(|what| {
-            Failure::new(
-                Kind::NotReady,
-                Problem::new(what).fix("see `pgcluster status`, then run `pgcluster up` again"),
-            )
-            .into()
-        })
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let proof = tokio::time::timeout(left, attempt(project, observed)).await;
+        match proof.unwrap_or_else(|_| Err("a replica does not replay what the master wrote".to_owned())) {
+            Ok(proof) => return Ok(proof),
+            // The pool is away for moments after a node came or went.
+            Err(_) if Instant::now() + RETRY < deadline => tokio::time::sleep(RETRY).await,
+            Err(what) => {
+                let problem = Problem::new(format!("not proved within {} s: {what}", LIMIT.as_secs()))
+                    .fix("see `pgcluster status`, then run `pgcluster up` again");
+                return Err(Failure::new(Kind::NotReady, problem).into());
+            }
+        }
+    }
 }
 
 async fn attempt(project: &Project, observed: &Observed) -> Result<String, String> {
@@ -94,7 +99,7 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
         result?;
     }
 
-    let reader = reader(project, &mut pool).await.map_err(silent("pool"))?;
+    let reader = pool.reader().await.map_err(silent("pool"))?;
     let total = topology.nodes.len();
     if topology.replicas().is_empty() {
         expect_node(&reader, &[topology.master()], "a read through the pool")?;
@@ -118,24 +123,6 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
             count => format!("{count} replicas"),
         }
     ))
-}
-
-/// The node on which a read through the pool ends.
-///
-/// Pgpool decides at the beginning of a session, and under heavy writes it may find every replica too far behind:
-/// asked again, in new sessions, until a replica reads or [`READ_PATIENCE`] is over.
-async fn reader(project: &Project, first: &mut Session) -> Result<String, Silence> {
-    let mut reader = first.reader().await?;
-    let deadline = Instant::now() + READ_PATIENCE;
-    while reader == project.topology.master().name()
-        && !project.topology.replicas().is_empty()
-        && Instant::now() < deadline
-    {
-        tokio::time::sleep(POLL * 10).await;
-        let endpoint = observe::endpoint(&project.settings, project.topology.pool_port);
-        reader = Session::new(endpoint).reader().await?;
-    }
-    Ok(reader)
 }
 
 /// Whether Pgpool finds every replica too far behind to read from.

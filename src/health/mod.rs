@@ -128,6 +128,9 @@ fn answer<'a, T>(observed: &Observed, service: &str, answer: Option<&'a Answer<T
             Some(container) if !container.is_running() => State::Stopped(container.status.clone()),
             Some(_) => State::Starting(match other {
                 Some(Answer::Silent(silence)) => silence.reason.clone(),
+                Some(Answer::NotAsked) => {
+                    "its container has another port than .env; `pgcluster up` changes that".to_owned()
+                }
                 _ => "not asked yet".to_owned(),
             }),
         }),

@@ -1,0 +1,155 @@
+//! Plans, compared as text.
+
+use super::*;
+use crate::health::samples::{facts, healthy, topology};
+use crate::observed::Answer;
+use crate::render::Images;
+
+fn rendering(topology: &Topology) -> Rendering {
+    let services = topology
+        .nodes
+        .iter()
+        .map(Node::service)
+        .chain([POOL_SERVICE.to_owned()]);
+    Rendering {
+        files: Vec::new(),
+        images: Images {
+            node: "pgcluster-node:1".into(),
+            pool: "pgcluster-pool:1".into(),
+        },
+        specs: services.map(|service| (service, "spec".to_owned())).collect(),
+        config_hashes: topology
+            .nodes
+            .iter()
+            .map(|node| (node.id, "conf".to_owned()))
+            .collect(),
+    }
+}
+
+/// The plan for two replicas after `change` to a healthy cluster of `replicas`, as text.
+fn plan(replicas: u32, change: impl FnOnce(&mut Observed)) -> String {
+    let wanted = topology(2);
+    let rendering = rendering(&wanted);
+    let mut observed = healthy(&topology(replicas));
+    change(&mut observed);
+    let mut steps = images(&rendering, &[]);
+    steps.extend(containers(&wanted, &rendering, &observed));
+    steps.extend(corrections(&wanted, &rendering, &observed));
+    assert_eq!(
+        is_settled(&wanted, &rendering, &observed),
+        steps.is_empty(),
+        "settled means that there is nothing to do"
+    );
+    steps.iter().map(|step| format!("{step}\n")).collect()
+}
+
+#[test]
+fn a_healthy_cluster_needs_nothing() {
+    assert_eq!(plan(2, |_| {}), "");
+}
+
+#[test]
+fn an_empty_machine_needs_everything() {
+    insta::assert_snapshot!(plan(2, |o| {
+        o.containers.clear();
+        o.nodes.clear();
+        o.pool = Answer::NotAsked;
+    }), @r"
+    start postgres-master  (no container)
+    start postgres-slave1  (no container)
+    start postgres-slave2  (no container)
+    start pgpool-loadbalancer  (no container)
+    ");
+}
+
+#[test]
+fn one_more_replica_touches_nothing_else() {
+    insta::assert_snapshot!(plan(1, |_| {}), @r"
+    start postgres-slave2  (no container)
+    reload the pool  (it does not know every node yet)
+    ");
+}
+
+#[test]
+fn a_replica_leaves_the_pool_before_its_container_goes() {
+    insta::assert_snapshot!(plan(3, |o| facts(o, 0).slots[2].active = false), @r"
+    reload the pool  (it has fewer nodes)
+    detach slave-3 from the pool  (the replica is removed)
+    remove postgres-slave3  (not among the wanted nodes; its data directory stays)
+    drop slot slave3  (its replica is removed)
+    ");
+}
+
+#[test]
+fn stopped_paused_and_changed_containers_are_told_apart() {
+    let change = |o: &mut Observed| {
+        o.containers.get_mut("postgres-slave1").unwrap().state = "exited".into();
+        o.containers.get_mut("postgres-slave2").unwrap().state = "paused".into();
+        o.containers.get_mut("pgpool-loadbalancer").unwrap().spec = "old".into();
+    };
+    insta::assert_snapshot!(plan(2, change), @r"
+    start postgres-slave1  (stopped)
+    unpause postgres-slave2  (paused)
+    start pgpool-loadbalancer  (its definition changed)
+    ");
+}
+
+#[test]
+fn all_servers_read_their_files_before_any_restarts() {
+    let change = |o: &mut Observed| {
+        for id in 0..=2 {
+            facts(o, id).config_hash = Some("old".into());
+        }
+        facts(o, 2).config_hash = Some("conf".into());
+        facts(o, 2).pending_restart = vec!["shared_buffers".into()];
+    };
+    insta::assert_snapshot!(plan(2, change), @r"
+    reload slave-1  (its configuration files changed)
+    reload master  (its configuration files changed)
+    ");
+}
+
+/// The plan where every node waits for a restart, after one more `change`.
+fn restarts(change: impl FnOnce(&mut Observed)) -> String {
+    plan(2, |o| {
+        for id in 0..=2 {
+            facts(o, id).pending_restart = vec!["max_connections".into()];
+        }
+        change(o);
+    })
+}
+
+#[test]
+fn one_node_restarts_at_a_time_replicas_first() {
+    insta::assert_snapshot!(restarts(|_| {}), @"restart slave-1  (a restart brings max_connections into effect)");
+}
+
+#[test]
+fn the_master_restarts_first_where_a_hot_standby_parameter_falls() {
+    let change = |o: &mut Observed| facts(o, 0).lowers_hot_standby = true;
+    insta::assert_snapshot!(restarts(change), @"restart master  (a restart brings max_connections into effect)");
+}
+
+#[test]
+fn nothing_restarts_while_a_node_does_not_serve() {
+    let change = |o: &mut Observed| {
+        o.nodes.insert(1, Answer::NotAsked);
+        o.containers.get_mut("postgres-slave1").unwrap().state = "restarting".into();
+    };
+    insta::assert_snapshot!(restarts(change), @"restart postgres-slave1  (it kept failing)");
+}
+
+#[test]
+fn a_replica_that_came_back_gets_its_slot() {
+    insta::assert_snapshot!(plan(2, |o| { facts(o, 0).slots.pop(); }), @"create slot slave2  (the master has no slot for it)");
+}
+
+#[test]
+fn a_detached_node_is_attached_only_when_it_serves() {
+    fn detach(o: &mut Observed) {
+        if let Answer::Got(backends) = &mut o.pool {
+            backends.get_mut(&2).unwrap().status = "down".into();
+        }
+    }
+    insta::assert_snapshot!(plan(2, detach), @"attach slave-2 to the pool  (the node serves, and the pool leaves it out)");
+}
