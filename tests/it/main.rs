@@ -1,6 +1,10 @@
 //! All integration tests in one binary: the command line with a fake `docker`, and scenarios on real containers.
 
 mod cli;
+#[cfg(unix)]
+mod cluster;
 mod folder;
 mod generate;
+#[cfg(unix)]
+mod scenarios;
 mod tidy;

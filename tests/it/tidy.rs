@@ -92,10 +92,7 @@ fn decisions_are_pure() {
     for (name, text) in sources("src") {
         if PURE.iter().any(|pure| name.starts_with(pure)) {
             for effect in EFFECTS {
-                assert!(
-                    !text.contains(effect),
-                    "{name} must be pure, and has `{effect}`"
-                );
+                assert!(!text.contains(effect), "{name} must be pure, and has `{effect}`");
             }
         }
     }

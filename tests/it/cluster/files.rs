@@ -1,0 +1,89 @@
+//! The project folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::Cluster;
+
+/// Path → bytes and time of the last change.
+pub struct Files(BTreeMap<String, (Vec<u8>, SystemTime)>);
+
+impl Files {
+    /// Names of files that came, went, or were written.
+    pub fn changed_since(&self, before: &Files) -> Vec<String> {
+        let names: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
+        let changed = names
+            .into_iter()
+            .filter(|name| self.0.get(*name) != before.0.get(*name));
+        changed.cloned().collect()
+    }
+}
+
+impl Cluster {
+    pub fn write(&self, path: &str, text: &str) {
+        fs::write(self.folder.join(path), text).unwrap_or_else(|e| panic!("{path}: {e}"));
+    }
+
+    /// Adds a line at the end, and gives back its number.
+    pub fn append(&self, path: &str, line: &str) -> usize {
+        let old = fs::read_to_string(self.folder.join(path)).unwrap_or_default();
+        self.write(path, &format!("{old}{line}\n"));
+        old.lines().count() + 1
+    }
+
+    pub fn exists(&self, path: &str) -> bool {
+        self.folder.join(path).symlink_metadata().is_ok()
+    }
+
+    /// All files but data directories and the lock, which names the process that had it last.
+    pub fn files(&self) -> Files {
+        let mut files = BTreeMap::new();
+        walk(&self.folder, &self.folder, &mut files);
+        Files(files)
+    }
+
+    /// Hashes of all files in the data directory of `node`.
+    pub fn data_hashes(&self, node: &str) -> String {
+        let hashes = self.as_root(&format!(
+            "find {node}/pgdata -type f -print0 | sort -z | xargs -0 sha256sum"
+        ));
+        assert!(hashes.contains("PG_VERSION"), "{node} has no data");
+        hashes
+    }
+
+    /// A place beside the project folder.
+    pub fn outside(&self, name: &str) -> PathBuf {
+        fs::canonicalize(self.parent.path())
+            .expect("it is there")
+            .join(name)
+    }
+}
+
+fn walk(root: &Path, folder: &Path, files: &mut BTreeMap<String, (Vec<u8>, SystemTime)>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        let below = path
+            .strip_prefix(root)
+            .expect("it is below")
+            .display()
+            .to_string();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("pgdata") || below.starts_with(".pgcluster/lock") {
+            continue;
+        }
+        let metadata = path.symlink_metadata().expect("metadata");
+        if metadata.is_dir() {
+            walk(root, &path, files);
+        } else {
+            files.insert(
+                below,
+                (
+                    fs::read(&path).expect("a file"),
+                    metadata.modified().expect("a time"),
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Plain SQL from this machine through the published ports, as any client does it.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+/// A statement that takes longer has failed.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Whom to log in as, where.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub port: u16,
+    pub user: String,
+    pub password: Option<String>,
+    pub database: String,
+}
+
+/// One connection that blocks.
+pub struct Connection {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Login {
+    pub fn database(mut self, name: &str) -> Login {
+        self.database = name.to_owned();
+        self
+    }
+
+    pub fn user(mut self, name: &str) -> Login {
+        self.user = name.to_owned();
+        self
+    }
+
+    pub fn password(mut self, password: Option<&str>) -> Login {
+        self.password = password.map(str::to_owned);
+        self
+    }
+
+    /// Opens a connection, or says why not.
+    pub fn connect(&self) -> Result<Connection, String> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| e.to_string())?;
+        let mut config = Config::new();
+        config
+            .host("127.0.0.1")
+            .port(self.port)
+            .user(&self.user)
+            .dbname(&self.database);
+        config.connect_timeout(Duration::from_secs(5));
+        if let Some(password) = &self.password {
+            config.password(password);
+        }
+        let attempt = async {
+            let (client, connection) = config.connect(NoTls).await?;
+            tokio::spawn(connection);
+            Ok::<Client, tokio_postgres::Error>(client)
+        };
+        // Docker's proxy accepts before the server listens; without a limit this would wait for ever.
+        let result = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), attempt).await });
+        match result {
+            Ok(Ok(client)) => Ok(Connection { runtime, client }),
+            Ok(Err(error)) => Err(reason(&error)),
+            Err(_) => Err("no answer to the login within 10 s".to_owned()),
+        }
+    }
+
+    /// One statement on a connection of its own.
+    pub fn ask(&self, sql: &str) -> Result<String, String> {
+        self.connect()?.ask(sql)
+    }
+}
+
+impl Connection {
+    /// The rows a line each, their columns with `|` between, NULL as nothing: what `psql -At` prints.
+    pub fn ask(&mut self, sql: &str) -> Result<String, String> {
+        let query = async { tokio::time::timeout(LIMIT, self.client.simple_query(sql)).await };
+        let messages = match self.runtime.block_on(query) {
+            Ok(Ok(messages)) => messages,
+            Ok(Err(error)) => return Err(reason(&error)),
+            Err(_) => return Err(format!("no answer within {} s: {sql}", LIMIT.as_secs())),
+        };
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                let columns: Vec<&str> = (0..row.len()).map(|i| row.get(i).unwrap_or_default()).collect();
+                Some(columns.join("|"))
+            }
+            _ => None,
+        });
+        Ok(rows.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+fn reason(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), error.source()) {
+        (Some(db), _) => format!("{}: {}", db.code().code(), db.message()),
+        (None, Some(cause)) => format!("{error}: {cause}"),
+        (None, None) => error.to_string(),
+    }
+}

@@ -1,0 +1,104 @@
+//! `up` is cut short at any moment: the next one converges.
+
+use std::time::Duration;
+
+use crate::cluster::{Cluster, eventually};
+
+#[test]
+fn an_up_that_is_killed_is_continued_by_the_next() {
+    let Some(cluster) = Cluster::new("killed") else {
+        return;
+    };
+    for (moment, with_children) in [
+        (300, false),
+        (800, true),
+        (1500, false),
+        (2500, true),
+        (3500, false),
+    ] {
+        let moment = Duration::from_millis(moment);
+        let first = cluster.start_up(1);
+
+        let killed = match with_children {
+            true => first.kill_with_children_after(moment),
+            false => first.kill_after(moment),
+        };
+        // With the number: the first may have been killed before it was written down.
+        cluster.up(1);
+
+        is_whole(&cluster);
+        println!(
+            "after {moment:?} it had ended by itself: {}",
+            killed.code.is_some()
+        );
+        cluster.run(["down", "--remove-volumes", "--yes"]).exits(0);
+    }
+}
+
+#[test]
+fn ctrl_c_says_what_it_leaves_and_the_next_up_goes_on() {
+    let Some(cluster) = Cluster::new("interrupted") else {
+        return;
+    };
+    let first = cluster.start_up(1);
+    eventually("the master has a container", 20, true, || {
+        cluster.services().contains(&"postgres-master".to_owned())
+    });
+
+    let interrupted = first.interrupt();
+
+    interrupted
+        .exits(130)
+        .within(20)
+        .says("interrupted")
+        .says("pgcluster up")
+        .says("pgcluster down");
+    cluster.run(["up"]).exits(0);
+    is_whole(&cluster);
+}
+
+#[test]
+fn a_replica_killed_in_its_base_backup_clones_afresh() {
+    let Some(cluster) = Cluster::new("half a clone") else {
+        return;
+    };
+    cluster.up(0);
+    // Some 300 MB, so that there is a middle.
+    cluster.sql(
+        "master",
+        "CREATE TABLE ballast AS
+            SELECT id, (SELECT string_agg(md5(id::text || part), '') FROM generate_series(1, 30) part)
+            FROM generate_series(1, 280000) id",
+    );
+    let backup = "SELECT count(*) FROM pg_stat_progress_basebackup WHERE phase LIKE 'streaming%'";
+    let first = cluster.start_up(1);
+    eventually("the base backup streams", 30, "1".to_owned(), || {
+        cluster.sql("master", backup)
+    });
+    cluster.docker_each("pause", "postgres-slave1");
+    let in_the_middle = cluster.exists("slave-1/pgdata.new") && !cluster.exists("slave-1/pgdata");
+    assert!(
+        in_the_middle,
+        "the backup was complete before it could be stopped: make the table larger"
+    );
+    first.interrupt().exits(130);
+
+    cluster.docker_each("kill", "postgres-slave1");
+    cluster.run(["up"]).exits(0);
+
+    is_whole(&cluster);
+    assert_eq!(cluster.sql("slave-1", "SELECT count(*) FROM ballast"), "280000");
+    assert!(cluster.log("postgres-slave1").contains("cloned"));
+}
+
+fn is_whole(cluster: &Cluster) {
+    cluster.replicates_to(1);
+    for node in ["master", "slave-1"] {
+        assert!(
+            !cluster.exists(&format!("{node}/pgdata.new")),
+            "{node}: something half made is left"
+        );
+    }
+    cluster.writes("pool", "a row");
+    cluster.reads_everywhere(1, &["a row"]);
+}

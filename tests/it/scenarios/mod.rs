@@ -1,0 +1,14 @@
+//! What users rely on, tried on real containers. Each scenario reads as the story of one user.
+
+mod compose_only;
+mod faults;
+mod first_start;
+mod interruption;
+mod refusals;
+mod removal;
+mod restart;
+mod scaling;
+mod secrets;
+mod security;
+mod status;
+mod tuning;

@@ -1,0 +1,74 @@
+//! Stopping and starting: nothing is lost, nobody is killed.
+
+use std::time::Duration;
+
+use crate::cluster::{Cluster, services};
+
+#[test]
+fn data_survives_down_and_up_and_no_server_is_killed() {
+    let Some(cluster) = Cluster::new("restart") else {
+        return;
+    };
+    cluster.up(2);
+    cluster.writes("pool", "before the stop");
+    // A client that does not go away is what makes a slow shutdown wait for ever.
+    let mut client = cluster.login("pool").connect().expect("a client of the pool");
+    let exits = cluster.watch_exits();
+
+    let down = cluster.run(["down"]).exits(0);
+
+    assert_eq!(exits.next(4), ended_with_0(2));
+    assert!(down.took < Duration::from_secs(20), "{down}");
+    assert!(cluster.services().is_empty());
+    assert!(client.ask("SELECT 1").is_err());
+
+    cluster.up(2);
+
+    cluster.replicates_to(2);
+    cluster.reads_everywhere(2, &["before the stop"]);
+    nobody_had_to_recover(&cluster, 2);
+}
+
+#[test]
+fn plain_compose_stops_and_starts_it_as_well() {
+    let Some(cluster) = Cluster::new("restart by compose") else {
+        return;
+    };
+    cluster.up(1);
+    cluster.writes("pool", "before the stop");
+    let exits = cluster.watch_exits();
+
+    cluster.compose(["stop"]).exits(0);
+
+    assert_eq!(exits.next(3), ended_with_0(1));
+
+    cluster.compose(["start"]).exits(0);
+
+    cluster.replicates_again_to(1);
+    cluster.reads_everywhere(1, &["before the stop"]);
+    nobody_had_to_recover(&cluster, 1);
+    cluster.run(["up"]).exits(0);
+}
+
+/// 137 would be SIGKILL after the grace period.
+fn ended_with_0(replicas: u32) -> Vec<String> {
+    services(replicas)
+        .iter()
+        .map(|service| format!("{service} 0"))
+        .collect()
+}
+
+fn nobody_had_to_recover(cluster: &Cluster, replicas: u32) {
+    for service in services(replicas) {
+        let log = cluster.last_log(&service);
+        assert!(!log.is_empty(), "{service} logs nothing");
+        for trouble in [
+            "not properly shut down",
+            "was interrupted",
+            "PANIC",
+            "received immediate shutdown",
+        ] {
+            assert!(!log.contains(trouble), "{service}: {trouble}\n{log}");
+        }
+    }
+}

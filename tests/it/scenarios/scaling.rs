@@ -1,0 +1,78 @@
+//! More replicas and fewer, while the cluster runs.
+
+use crate::cluster::Cluster;
+
+#[test]
+fn replicas_come_and_go_and_come_back_with_their_data() {
+    let Some(cluster) = Cluster::new("scaling") else {
+        return;
+    };
+    cluster.up(1);
+    cluster.writes("pool", "a: with one");
+    let first = cluster.containers();
+
+    cluster.up(3);
+
+    cluster.replicates_to(3);
+    cluster.reads_everywhere(3, &["a: with one"]);
+    let second = cluster.containers();
+    assert!(
+        first
+            .iter()
+            .all(|(service, container)| second[service] == *container),
+        "only new ones were started"
+    );
+
+    let shrunk = cluster.up(2);
+
+    cluster.replicates_to(2);
+    assert!(cluster.exists("slave-3/pgdata"));
+    shrunk.says("slave-3/pgdata");
+    cluster.writes("pool", "b: without the third");
+    // As much as a user does in between, and not only a row.
+    cluster.sql("master", "CREATE TABLE more AS SELECT generate_series(1, 100000)");
+    cluster.sql("master", "CHECKPOINT");
+
+    cluster.up(3);
+
+    cluster.replicates_to(3);
+    cluster.reads_everywhere(3, &["a: with one", "b: without the third"]);
+    let third = cluster.containers();
+    assert!(
+        first
+            .iter()
+            .all(|(service, container)| third[service] == *container),
+        "the others ran on"
+    );
+    let log = cluster.log("postgres-slave3");
+    assert!(!log.contains("cloning"), "its own data was not used:\n{log}");
+}
+
+/// Its data is never deleted unasked: what to do is said, and works.
+#[test]
+fn a_replica_whose_wal_is_gone_is_cloned_again() {
+    let Some(cluster) = Cluster::new("long away") else {
+        return;
+    };
+    cluster.run(["generate", "1"]).exits(0);
+    cluster.append("master/config/postgresql.conf", "wal_keep_size = 0");
+    cluster.up(1);
+    cluster.up(0);
+    cluster.replicates_to(0);
+    cluster.writes("master", "while it was away");
+    for _ in 0..3 {
+        cluster.sql("master", "SELECT pg_switch_wal()");
+        cluster.sql("master", "CHECKPOINT");
+    }
+
+    let told = cluster.run(["up", "--replicas", "1"]);
+
+    if told.code != Some(0) {
+        let told = told.exits(3).within(20).says("slave-1").says("WAL");
+        told.says("move its pgdata away").says("pgcluster up");
+        cluster.as_root("mv slave-1/pgdata slave-1/away");
+        cluster.run(["up"]).exits(0);
+    }
+    cluster.replicates_to(1);
+    cluster.reads_everywhere(1, &["while it was away"]);
+}
