@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytesize::ByteSize;
@@ -9,14 +10,17 @@ use bytesize::ByteSize;
 use crate::docker;
 use crate::error::{Failure, Kind, Problem};
 use crate::observe::{self, DOCKER_LIMIT};
-use crate::observed::Containers;
+use crate::observed::{Container, Containers};
 use crate::process;
 use crate::project::Project;
-use crate::topology::{Node, POOL_SERVICE};
+use crate::topology::Node;
 use crate::workdir;
 
 /// A new node needs about 60 MiB of data and keeps up to 256 MiB of WAL for its replicas.
 const SPACE_PER_NODE: u64 = 320 << 20;
+
+/// A container that Compose is starting, for an `up` that was killed, holds its ports before it shows as running.
+const IN_BETWEEN: Duration = Duration::from_secs(5);
 
 /// What was seen of the machine, all of it usable.
 #[derive(Debug)]
@@ -59,8 +63,15 @@ pub async fn look(project: &Project) -> Result<Machine> {
     let engine = keep(engine);
     let compose = keep(compose);
     // Where no engine answers, nothing of ours runs.
-    let containers = containers.unwrap_or_default();
-    problems.extend(busy_ports(project, &containers).await);
+    let mut containers = containers.unwrap_or_default();
+    let mut busy = busy_ports(project, &containers).await;
+    let deadline = Instant::now() + IN_BETWEEN;
+    while !busy.is_empty() && containers.values().any(Container::is_in_between) && Instant::now() < deadline {
+        tokio::time::sleep(IN_BETWEEN / 20).await;
+        containers = observe::containers(folder, &project.topology.project).await?;
+        busy = busy_ports(project, &containers).await;
+    }
+    problems.extend(busy);
     let free = workdir::free_space(folder);
     problems.extend(too_little_space(project, &containers, &free));
     Failure::unless_empty(Kind::Machine, problems)?;
@@ -124,9 +135,9 @@ async fn missing_images(folder: &std::path::Path, images: [&String; 2]) -> Resul
     Ok(missing)
 }
 
-/// Every published port with its key and its service.
-fn claims(project: &Project) -> Vec<(String, u16, String)> {
-    let mut claims: Vec<(String, u16, String)> = project
+/// Every published port with its key.
+fn claims(project: &Project) -> Vec<(String, u16)> {
+    let mut claims: Vec<(String, u16)> = project
         .topology
         .nodes
         .iter()
@@ -135,26 +146,20 @@ fn claims(project: &Project) -> Vec<(String, u16, String)> {
                 0 => "MASTER_PORT".to_owned(),
                 n => format!("SLAVE{n}_PORT"),
             };
-            (key, node.port, node.service())
+            (key, node.port)
         })
         .collect();
-    let pool = project.topology.pool_port;
-    claims.push(("PGPOOL_PORT".to_owned(), pool, POOL_SERVICE.to_owned()));
+    claims.push(("PGPOOL_PORT".to_owned(), project.topology.pool_port));
     claims
 }
 
 /// Ports in use by something else than the cluster's own containers.
 async fn busy_ports(project: &Project, containers: &Containers) -> Vec<Problem> {
-    // One that restarts over and over publishes its port now and then.
-    let restarts = |service: &str| {
-        let container = containers.get(service);
-        container.is_some_and(|container| container.state == "restarting")
-    };
     let ours = |port: u16| containers.values().any(|container| container.publishes(port));
     let busy: Vec<(String, u16, io::Error)> = claims(project)
         .into_iter()
-        .filter(|(_, port, service)| !ours(*port) && !restarts(service))
-        .filter_map(|(key, port, _)| {
+        .filter(|(_, port)| !ours(*port))
+        .filter_map(|(key, port)| {
             let address = SocketAddr::new(project.settings.bind, port);
             Some((key, port, TcpListener::bind(address).err()?))
         })
@@ -205,7 +210,7 @@ fn too_little_space(project: &Project, containers: &Containers, free: &io::Resul
 
 /// `5000–5003, 6432`
 fn ports(project: &Project) -> String {
-    let mut ports: Vec<u16> = claims(project).into_iter().map(|(_, port, _)| port).collect();
+    let mut ports: Vec<u16> = claims(project).into_iter().map(|(_, port)| port).collect();
     ports.sort_unstable();
     let mut runs: Vec<(u16, u16)> = Vec::new();
     for port in ports {

@@ -64,11 +64,9 @@ pub async fn once(project: &Project) -> Result<Observed> {
 /// Asks the servers of the containers that run.
 pub async fn servers(project: &Project, containers: Containers) -> Observed {
     let (settings, topology) = (&project.settings, &project.topology);
-    // Another program may listen on a port that was changed in `.env` since: it must not get a password.
     let answers = |service: &str, port: u16| {
-        containers
-            .get(service)
-            .is_some_and(|container| container.is_running() && container.publishes(port))
+        let container = containers.get(service);
+        container.is_some_and(|container| container.answers(port))
     };
     let node = |node: &Node| {
         let (id, asked) = (node.id, answers(&node.service(), node.port));

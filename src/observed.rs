@@ -30,9 +30,20 @@ impl Container {
         self.state == "running"
     }
 
+    /// It was made and not started yet, or starts over and over.
+    pub fn is_in_between(&self) -> bool {
+        self.state == "created" || self.state == "restarting"
+    }
+
     /// Whoever answers on this port of the machine is this container.
     pub fn publishes(&self, port: u16) -> bool {
         self.ports.contains(&format!(":{port}->"))
+    }
+
+    /// A server of ours may be asked on this port. Another program may listen on one that was changed in `.env`
+    /// since the container was made: it must not get a password.
+    pub fn answers(&self, port: u16) -> bool {
+        self.is_running() && self.publishes(port)
     }
 
     /// Its entrypoint refused to start, for a reason that stays.
@@ -83,6 +94,8 @@ pub struct NodeFacts {
     pub max_connections: u32,
     /// Fingerprint of the configuration files it last read.
     pub config_hash: Option<String>,
+    /// What is wrong with the configuration files as they are now, a line each.
+    pub config_errors: Vec<String>,
     /// Settings whose new value waits for a restart.
     pub pending_restart: Vec<String>,
     /// Among them is one that a standby must not have lower than its primary, and it is being lowered.

@@ -37,6 +37,14 @@ SELECT json_build_object(
   'connections', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
   'max_connections', current_setting('max_connections')::int,
   'config_hash', current_setting('pgcluster.config_hash', true),
+  'config_errors', (SELECT coalesce(json_agg(format('%s line %s: %s: %s', regexp_replace(sourcefile, '^/node/', ''),
+        sourceline, coalesce(name, 'syntax'), error)), '[]')
+      FROM pg_file_settings f WHERE error IS NOT NULL
+        -- What a restart applies is no error, and which that is shows once the files have been read.
+        AND (error <> 'setting could not be applied'
+          OR NOT EXISTS (SELECT FROM pg_settings s WHERE s.name = f.name AND s.pending_restart)
+          AND current_setting('pgcluster.config_hash', true)
+            = (SELECT setting FROM pg_file_settings WHERE name = 'pgcluster.config_hash'))),
   'pending_restart', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM pg_settings WHERE pending_restart),
   'lowers_hot_standby', EXISTS (
       SELECT FROM pg_settings s WHERE s.pending_restart AND s.name IN ('max_connections', 'max_worker_processes',
@@ -200,18 +208,6 @@ impl Session {
     /// Makes the server read its configuration files again.
     pub async fn reload(&mut self) -> Result<()> {
         self.command("SELECT pg_reload_conf()").await
-    }
-
-    /// Errors in the configuration files as they are now, one line each.
-    pub async fn configuration_errors(&mut self) -> Result<Vec<String>, Silence> {
-        let sql = "SELECT format('%s line %s: %s %s', sourcefile, sourceline, name, error) FROM pg_file_settings \
-                   WHERE error IS NOT NULL AND error <> 'setting could not be applied'";
-        let rows = self.query(sql).await?;
-        Ok(rows
-            .iter()
-            .filter_map(|row| row.get(0))
-            .map(str::to_owned)
-            .collect())
     }
 
     /// Makes a replica's slot, unless it is there. `name` is a node name.

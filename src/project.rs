@@ -137,19 +137,18 @@ impl Project {
     }
 }
 
-/// Docker's short form of a mount ends the path at a colon, and so do its secrets.
+/// The engine ends a path at a colon, and Compose takes a path for a URL, where `%` begins an escape.
 fn refuse_path(folder: &Path) -> Result<(), Failure> {
-    if cfg!(windows) || !folder.to_string_lossy().contains(':') {
-        return Ok(());
+    let path = folder.to_string_lossy();
+    let refused: &[char] = if cfg!(windows) { &['%'] } else { &[':', '%'] };
+    match path.chars().find(|c| refused.contains(c)) {
+        None => Ok(()),
+        Some(character) => Err(Failure::new(
+            Kind::Input,
+            Problem::new(format!("{path}: Docker cannot use a path with a `{character}`"))
+                .fix("use a folder without one in its path"),
+        )),
     }
-    Err(Failure::new(
-        Kind::Input,
-        Problem::new(format!(
-            "{}: Docker cannot mount a path with a `:`",
-            folder.display()
-        ))
-        .fix("use a folder without one in its path"),
-    ))
 }
 
 /// A variable that is there and cannot be read must not be taken for absent.

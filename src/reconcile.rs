@@ -185,6 +185,12 @@ fn pool(topology: &Topology, observed: &Observed) -> Vec<Planned> {
     steps
 }
 
+/// A server keeps running with the values it has when its files have an error, and tells only who asks.
+pub fn has_config_errors(topology: &Topology, observed: &Observed) -> bool {
+    let mut all = topology.nodes.iter().filter_map(|node| observed.facts(node.id));
+    all.any(|facts| !facts.config_errors.is_empty())
+}
+
 /// Everything is as wanted: all nodes serve, and nothing is left to do.
 pub fn is_settled(topology: &Topology, rendering: &Rendering, observed: &Observed) -> bool {
     let serving = |state: State| state.is_serving();
@@ -194,6 +200,7 @@ pub fn is_settled(topology: &Topology, rendering: &Rendering, observed: &Observe
         .all(|node| serving(health::node_state(topology, observed, node)))
         && serving(health::pool_state(topology, observed))
         && health::stray_slots(topology, observed).next().is_none()
+        && !has_config_errors(topology, observed)
         && containers(topology, rendering, observed).is_empty()
         && corrections(topology, rendering, observed).is_empty()
 }

@@ -14,7 +14,6 @@ use crate::logins;
 use crate::observe::{self, DOCKER_LIMIT, Watch};
 use crate::observed::{Container, Observed};
 use crate::plan::Step;
-use crate::postgres::Session;
 use crate::process;
 use crate::project::Project;
 use crate::reconcile;
@@ -89,7 +88,9 @@ pub async fn settle(
         } else {
             limit
         };
-        if states.iter().any(|(_, state)| state.is_final()) || progress.stalled_for() > limit {
+        let hopeless = states.iter().any(|(_, state)| state.is_final())
+            || reconcile::has_config_errors(&project.topology, &observed);
+        if hopeless || progress.stalled_for() > limit {
             return Err(not_ready(project, &observed, &states, progress.stalled_for())
                 .await
                 .into());
@@ -217,14 +218,31 @@ async fn not_ready(project: &Project, observed: &Observed, states: &States, stal
                 .fix(health::remedy(state, service)),
         );
     }
-    for planned in reconcile::corrections(&project.topology, &project.rendering, observed) {
-        let problem = Problem::new(format!("could not {planned}"));
-        problems.push(match planned.step {
-            Step::Reload { id } => problem
-                .evidence(configuration_errors(project, id).await)
-                .fix("correct the configuration file, then run `pgcluster up` again"),
-            _ => problem.fix("run `pgcluster up -v` to see why"),
-        });
+    for node in &project.topology.nodes {
+        let errors = observed.facts(node.id).map(|facts| facts.config_errors.clone());
+        if let Some(errors) = errors.filter(|errors| !errors.is_empty()) {
+            problems.push(
+                Problem::new(format!(
+                    "{}: its configuration has an error; it goes on with the values it had",
+                    node.title()
+                ))
+                .evidence(
+                    errors
+                        .iter()
+                        .map(|error| format!("{}/{error}", node.title()))
+                        .collect(),
+                )
+                .fix("correct the file, then run `pgcluster up` again"),
+            );
+        }
+    }
+    if problems.is_empty() {
+        problems = reconcile::corrections(&project.topology, &project.rendering, observed)
+            .iter()
+            .map(|planned| {
+                Problem::new(format!("could not {planned}")).fix("run `pgcluster up -v` to see why")
+            })
+            .collect();
     }
     Failure {
         kind: Kind::NotReady,
@@ -241,13 +259,4 @@ async fn last_log_lines(project: &Project, container: &Container) -> Vec<String>
             .collect(),
         Err(error) => vec![format!("{error:#}")],
     }
-}
-
-/// A server that cannot take up its files keeps the old configuration, and tells only who asks.
-async fn configuration_errors(project: &Project, id: u32) -> Vec<String> {
-    let Some(node) = project.topology.nodes.iter().find(|node| node.id == id) else {
-        return Vec::new();
-    };
-    let mut session = Session::new(observe::endpoint(&project.settings, node.port));
-    session.configuration_errors().await.unwrap_or_default()
 }

@@ -46,6 +46,10 @@ pcp_login
 # The folder is mounted read-only, so a umask of 077 cannot be mended from here, and a reload would fail too.
 (as_postgres cat /pool/{pgpool,backends,pool_hba}.conf) >/dev/null || refuse "postgres must read these: chmod -R a+rX pgpool"
 wait_for_nodes
+# Whatever the level, Pgpool-II logs a statement that fails on all nodes, and one it cannot parse: with the
+# password, where there is one in it.
+exec 2> >(exec sed -u -E -e '/(statement|query): "/!b' -e ':more' -e '/(statement|query): ".*"/!{N;b more}' \
+  -e 's/(statement|query): ".*" message: /\1 not shown, message: /;t' -e 's/(statement|query): ".*"/\1 not shown/')
 # --discard-status: no node stays down because it was so when the pool stopped.
 as_postgres pgpool --dont-detach --discard-status --config-file=/pool/pgpool.conf \
   --hba-file=/pool/pool_hba.conf --pcp-file="$private/pcp.conf"

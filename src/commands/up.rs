@@ -10,14 +10,13 @@ use crate::error::{Failure, Kind, Problem};
 use crate::execute;
 use crate::logins;
 use crate::observe;
-use crate::observed::Answer;
 use crate::plan::Planned;
 use crate::project::Project;
 use crate::prove;
 use crate::reconcile;
 use crate::settings::MAX_REPLICAS;
 use crate::settle;
-use crate::topology;
+use crate::topology::{self, MASTER_SERVICE};
 use crate::ui::{Board, Mark, Ui, seconds};
 use crate::workdir::{self, Lock};
 
@@ -87,8 +86,11 @@ fn warn_of_default_passwords(project: &Project, ui: Ui) {
 async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duration) -> Result<String> {
     board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
     let machine = checks::look(project).await?;
-    let observed = observe::servers(project, machine.containers.clone()).await;
-    if !matches!(observed.nodes.get(&0), None | Some(Answer::NotAsked)) {
+    if machine
+        .containers
+        .get(MASTER_SERVICE)
+        .is_some_and(|master| master.answers(project.topology.master().port))
+    {
         // Before a file is written that would not fit the cluster.
         logins::check(project).await?;
     }
@@ -104,6 +106,8 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
 
     images(project, &machine, ui, board).await?;
 
+    // After the files are written: servers are judged by them.
+    let observed = observe::servers(project, machine.containers).await;
     let steps = reconcile::containers(&project.topology, &project.rendering, &observed);
     for step in &steps {
         ui.detail(&step.to_string());

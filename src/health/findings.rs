@@ -43,6 +43,19 @@ pub fn findings(topology: &Topology, observed: &Observed) -> Vec<Finding> {
             node,
         })
         .collect();
+    for node in &topology.nodes {
+        for error in observed
+            .facts(node.id)
+            .into_iter()
+            .flat_map(|facts| &facts.config_errors)
+        {
+            findings.push(Finding {
+                node: node.title(),
+                problem: format!("its configuration has an error: {error}"),
+                remedy: "correct the file, then run `pgcluster up`".to_owned(),
+            });
+        }
+    }
     for slot in stray_slots(topology, observed) {
         findings.push(Finding {
             node: topology.master().title(),
@@ -66,9 +79,10 @@ pub fn findings(topology: &Topology, observed: &Observed) -> Vec<Finding> {
 pub fn remedy(state: &State, service: &str) -> String {
     let logs = format!("see `docker compose logs {service}`");
     match state {
-        State::Unfit(_) => {
-            format!("move its pgdata away (the data stays yours), then `pgcluster up` clones it anew; {logs}")
-        }
+        State::Unfit(_) => format!(
+            "stop it (`docker compose stop {service}`), move its pgdata away (the data stays yours), then \
+             `pgcluster up` clones it anew; {logs}"
+        ),
         State::Absent | State::Stopped(_) => format!("run `pgcluster up`; {logs}"),
         State::Refused => format!("its log says why; {logs}"),
         State::LoginRefused(_) => {

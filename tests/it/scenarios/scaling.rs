@@ -70,6 +70,7 @@ fn a_replica_whose_wal_is_gone_is_cloned_again() {
     if told.code != Some(0) {
         let told = told.exits(3).within(20).says("slave-1").says("WAL");
         told.says("move its pgdata away").says("pgcluster up");
+        cluster.compose(["stop", "postgres-slave1"]).exits(0);
         cluster.as_root("mv slave-1/pgdata slave-1/away");
         cluster.run(["up"]).exits(0);
     }
