@@ -1,5 +1,6 @@
 //! From a folder and flags to everything that is wanted of the cluster: the first half of every command.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -126,6 +127,20 @@ impl Project {
             changes,
             unchanged,
         })
+    }
+
+    /// Files in the replicas' configuration folders that are neither rendered nor the user's `local.conf`.
+    pub fn leftovers(&self) -> Result<Vec<String>> {
+        let mut leftovers = Vec::new();
+        for replica in self.topology.replicas() {
+            let prefix = format!("{}/{}", replica.title(), assets::CONFIG_FOLDER);
+            let mut files = BTreeMap::new();
+            assets::read_tree(&self.topology.folder.join(&prefix), &prefix, &mut files)?;
+            let rendered = |path: &String| self.rendering.files.iter().any(|file| file.path == *path);
+            let local = format!("{prefix}{}", assets::LOCAL_CONF);
+            leftovers.extend(files.into_keys().filter(|path| *path != local && !rendered(path)));
+        }
+        Ok(leftovers)
     }
 
     /// Writes what has to be written.

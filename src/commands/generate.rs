@@ -48,8 +48,13 @@ pub fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     note_removed(&project, ui)
 }
 
-/// Names the data that a smaller number of replicas leaves behind.
+/// Names what is left behind: data of replicas that are not wanted, files that the template folder has no more.
 pub fn note_removed(project: &Project, ui: Ui) -> Result<()> {
+    for path in project.leftovers()? {
+        ui.note(&format!(
+            "kept: {path}, which slave-template/ does not have; delete it if it is not yours, then `pgcluster up`"
+        ));
+    }
     let data = workdir::data_directories(&project.topology.folder)?;
     for id in data.keys().filter(|id| !project.topology.has(**id)) {
         ui.note(&format!(
