@@ -17,6 +17,8 @@ use crate::workdir::{self, Difference};
 #[derive(Debug)]
 pub struct Project {
     pub settings: Settings,
+    /// The file the settings came from.
+    pub env_path: PathBuf,
     pub topology: Topology,
     pub rendering: Rendering,
     /// Files that the folder lacks or has otherwise, and why they would be written.
@@ -122,6 +124,7 @@ impl Project {
         }));
         Ok(Project {
             settings,
+            env_path,
             topology,
             rendering,
             changes,

@@ -21,6 +21,9 @@ pub struct Args {
     dry_run: bool,
 }
 
+/// As many keys hold one.
+const DEFAULT_PASSWORDS: usize = 3;
+
 pub fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let folder = workdir::locate(&global.folder)?;
     let load = || Project::load(&folder, global.env_file.as_deref(), args.replicas);
@@ -45,11 +48,24 @@ pub fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             project.unchanged
         ));
     }
-    note_removed(&project, ui)
+    notes(&project, ui)
 }
 
-/// Names what is left behind: data of replicas that are not wanted, files that the template folder has no more.
-pub fn note_removed(project: &Project, ui: Ui) -> Result<()> {
+/// Says what a user should know and may have overlooked: passwords that lie open, and what is left behind.
+pub fn notes(project: &Project, ui: Ui) -> Result<()> {
+    let known = project.settings.default_passwords();
+    if !project.settings.bind.is_loopback() && !known.is_empty() {
+        ui.note(&format!(
+            "warning: BIND_ADDRESS lets others reach the ports, with the default {}",
+            known.join(", ")
+        ));
+    }
+    if known.len() < DEFAULT_PASSWORDS && workdir::is_exposed(&project.env_path) {
+        let path = project.env_path.display();
+        ui.note(&format!(
+            "warning: others can read the passwords in {path}: chmod 600 {path}"
+        ));
+    }
     for path in project.leftovers()? {
         ui.note(&format!(
             "kept: {path}, which slave-template/ does not have; delete it if it is not yours, then `pgcluster up`"

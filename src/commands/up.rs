@@ -64,22 +64,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             width = title_width(&project)
         ));
     }
-    warn_of_default_passwords(&project, ui);
-    generate::note_removed(&project, ui)
-}
-
-/// Everyone who has read the documentation knows them.
-fn warn_of_default_passwords(project: &Project, ui: Ui) {
-    let known = project.settings.default_passwords();
-    if !project.settings.bind.is_loopback() && !known.is_empty() {
-        ui.note(&format!(
-            "warning: BIND_ADDRESS lets others reach the ports, and {} still the default",
-            match known.as_slice() {
-                [one] => format!("{one} is"),
-                several => format!("{} are", several.join(", ")),
-            }
-        ));
-    }
+    generate::notes(&project, ui)
 }
 
 /// Everything from the checks to the proof, which it gives back in words.

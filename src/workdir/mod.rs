@@ -186,8 +186,9 @@ fn set_owner(path: &Path, like: &Path) {
     }
 }
 
+/// Whether others than the owner may read or change a file.
 #[cfg(unix)]
-fn is_exposed(path: &Path) -> bool {
+pub fn is_exposed(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
@@ -196,7 +197,7 @@ fn is_exposed(path: &Path) -> bool {
 fn set_owner(_: &Path, _: &Path) {}
 
 #[cfg(not(unix))]
-fn is_exposed(_: &Path) -> bool {
+pub fn is_exposed(_: &Path) -> bool {
     false
 }
 
