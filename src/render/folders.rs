@@ -34,6 +34,8 @@ pub fn node(
         "node",
         &BTreeMap::from([("name", node.name()), ("slot", node.name())]),
     );
+    // Including one that is not there is a line of log at every look at the files.
+    context.insert("has_local", &sources.locals.contains_key(&node.id));
     context.insert("config_hash", "");
     let mut fingerprint = Fingerprint::default();
     for (path, content) in &user_files {
