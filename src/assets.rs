@@ -6,14 +6,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::error::{Failure, Kind, Problem};
-use crate::render::SECRETS_FOLDER;
-use crate::topology;
-use crate::workdir;
+use crate::topology::{self, SECRETS_FOLDER};
 
 macro_rules! embed {
     ($($path:literal),* $(,)?) => {
@@ -123,7 +121,7 @@ impl Sources {
                 sources.locals.insert(id, content);
             }
         }
-        if let Some(path) = workdir::override_file(folder) {
+        if let Some(path) = override_file(folder) {
             sources.compose_override = read_if_there(&path)?.unwrap_or_default();
         }
         let secrets = folder.join(SECRETS_FOLDER);
@@ -143,6 +141,22 @@ impl Sources {
     pub fn template(&self, path: &str) -> &str {
         self.templates.get(path).map_or("", String::as_str)
     }
+}
+
+/// The names of a user's additions, of which Compose reads the first that is there.
+const OVERRIDES: &[&str] = &[
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
+
+/// The user's addition to the Compose file, as plain `docker compose` would read it too.
+pub fn override_file(folder: &Path) -> Option<PathBuf> {
+    OVERRIDES
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.exists())
 }
 
 /// The content of a file, or `None` where there is none.

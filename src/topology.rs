@@ -6,6 +6,12 @@ use sha2::{Digest, Sha256};
 
 use crate::settings::Settings;
 
+/// The folder of what only the user and the tool may read.
+pub const PRIVATE_FOLDER: &str = ".pgcluster";
+
+/// The files that Compose hands to the containers.
+pub const SECRETS_FOLDER: &str = ".pgcluster/secrets";
+
 pub const MASTER_SERVICE: &str = "postgres-master";
 pub const POOL_SERVICE: &str = "pgpool-loadbalancer";
 const REPLICA_SERVICE: &str = "postgres-slave";

@@ -12,13 +12,7 @@ use tera::{Context, Tera};
 use crate::assets::Sources;
 use crate::error::{Failure, Kind, Problem};
 use crate::settings::{self, Settings};
-use crate::topology::{MASTER_SERVICE, Node, POOL_SERVICE, Topology};
-
-/// The folder of what only the user and the tool may read.
-pub const PRIVATE_FOLDER: &str = ".pgcluster";
-
-/// The files that Compose hands to the containers.
-pub const SECRETS_FOLDER: &str = ".pgcluster/secrets";
+use crate::topology::{MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology};
 
 /// Counts how often a password was changed, so that containers which hold the old one are told by their fingerprint.
 /// A hash of the passwords would serve too, and tell everyone who can run `docker inspect` whether a guess is right.

@@ -1,34 +1,18 @@
 //! The project's Compose files: the rendered one, and the user's override of it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::assets::read_if_there;
+use crate::assets::{override_file, read_if_there};
 use crate::docker::Compose;
 use crate::error::{Failure, Kind, Problem};
 use crate::render::COMPOSE_MARK;
 use crate::topology;
 
 const COMPOSE_FILE: &str = "docker-compose.yml";
-
-/// The names of a user's additions, of which Compose reads the first that is there.
-const OVERRIDES: &[&str] = &[
-    "compose.override.yml",
-    "compose.override.yaml",
-    "docker-compose.override.yml",
-    "docker-compose.override.yaml",
-];
-
-/// The user's addition to the Compose file, as plain `docker compose` would read it too.
-pub fn override_file(folder: &Path) -> Option<PathBuf> {
-    OVERRIDES
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.exists())
-}
 
 /// Compose for the project in `folder`, with the files that are there.
 pub fn compose<'a>(folder: &'a Path, project: &'a str) -> Compose<'a> {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::create_folders;
 use crate::error::{Failure, Kind, Problem};
-use crate::render::PRIVATE_FOLDER;
+use crate::topology::PRIVATE_FOLDER;
 
 /// Held as long as this process works in the folder; the system releases it even after a crash.
 #[derive(Debug)]

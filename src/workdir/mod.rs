@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
-pub use compose_file::{compose, existing_replicas, override_file, own_compose_file};
+pub use compose_file::{compose, existing_replicas, own_compose_file};
 pub use lock::{Lock, is_in_use};
 
 use crate::assets::read_if_there;
 use crate::error::{Failure, Kind, Problem};
-use crate::render::{PRIVATE_FOLDER, Rendered};
-use crate::topology;
+use crate::render::Rendered;
+use crate::topology::{self, PRIVATE_FOLDER};
 
 /// The project folder as an absolute path; it must exist.
 ///
