@@ -11,7 +11,7 @@ use crate::error::{Failure, Kind, Problem};
 use crate::render::{self, Rendered, Rendering};
 use crate::settings::{self, DEFAULT_REPLICAS, MAX_REPLICAS, Settings};
 use crate::topology::Topology;
-use crate::workdir::{self, Difference};
+use crate::workdir::{self, Difference, Lock};
 
 /// What the user wants, resolved and rendered; nothing is written yet.
 #[derive(Debug)]
@@ -130,6 +130,22 @@ impl Project {
             changes,
             unchanged,
         })
+    }
+
+    /// As [`Project::load`], with the folder's lock, for `command` to change it.
+    ///
+    /// # Errors
+    /// As [`Project::load`]; nothing is created then, not even the lock. [`Kind::Locked`] if another has it.
+    pub fn load_locked(
+        folder: &Path,
+        env_file: Option<&Path>,
+        replicas: Option<u32>,
+        command: &str,
+    ) -> Result<(Self, Lock)> {
+        Project::load(folder, env_file, replicas)?;
+        let lock = Lock::take(folder, command)?;
+        // Read again: whoever had the lock until now may have changed what was read.
+        Ok((Project::load(folder, env_file, replicas)?, lock))
     }
 
     /// Files in the replicas' configuration folders that are neither rendered nor the user's `local.conf`.

@@ -3,9 +3,10 @@ use anyhow::Result;
 use crate::cli::Global;
 use crate::project::Project;
 use crate::reconcile;
+use crate::settings;
 use crate::topology;
 use crate::ui::Ui;
-use crate::workdir::{self, Lock};
+use crate::workdir;
 
 /// Write the project's files and start nothing
 ///
@@ -21,19 +22,13 @@ pub struct Args {
     dry_run: bool,
 }
 
-/// As many keys hold one.
-const DEFAULT_PASSWORDS: usize = 3;
-
 pub fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let folder = workdir::locate(&global.folder)?;
-    let load = || Project::load(&folder, global.env_file.as_deref(), args.replicas);
+    let env_file = global.env_file.as_deref();
     let project = if args.dry_run {
-        load()?
+        Project::load(&folder, env_file, args.replicas)?
     } else {
-        // Nothing is created in a folder whose input is bad, not even the lock.
-        load()?;
-        let _lock = Lock::take(&folder, "generate")?;
-        let project = load()?;
+        let (project, _lock) = Project::load_locked(&folder, env_file, args.replicas, "generate")?;
         project.write()?;
         project
     };
@@ -60,7 +55,8 @@ pub fn notes(project: &Project, ui: Ui) -> Result<()> {
             known.join(", ")
         ));
     }
-    if known.len() < DEFAULT_PASSWORDS && workdir::is_exposed(&project.env_path) {
+    let secrets = settings::secrets(&project.settings).len();
+    if known.len() < secrets && workdir::is_exposed(&project.env_path) {
         let path = project.env_path.display();
         ui.note(&format!(
             "warning: others can read the passwords in {path}: chmod 600 {path}"

@@ -18,7 +18,7 @@ use crate::settings::MAX_REPLICAS;
 use crate::settle;
 use crate::topology::{self, MASTER_SERVICE};
 use crate::ui::{Board, Mark, Ui, seconds};
-use crate::workdir::{self, Lock};
+use crate::workdir;
 
 /// Start the cluster and prove that it replicates
 ///
@@ -41,14 +41,11 @@ pub struct Args {
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let started = Instant::now();
     let folder = workdir::locate(&global.folder)?;
-    let load = || Project::load(&folder, global.env_file.as_deref(), args.replicas);
+    let env_file = global.env_file.as_deref();
     if args.dry_run {
-        return dry_run(&load()?, ui).await;
+        return dry_run(&Project::load(&folder, env_file, args.replicas)?, ui).await;
     }
-    // Nothing is created in a folder whose input is bad, not even the lock.
-    load()?;
-    let _lock = Lock::take(&folder, "up")?;
-    let project = load()?;
+    let (project, _lock) = Project::load_locked(&folder, env_file, args.replicas, "up")?;
     refuse_orphaned_replicas(&project)?;
     let mut board = Board::new(ui, title_width(&project));
     let result = converge(&project, ui, &mut board, Duration::from_secs(args.timeout)).await;
