@@ -1,4 +1,5 @@
-//! The `.env` file: read into a map (never into the process), extended without touching a byte of it.
+//! The `.env` file: read into a map (never into the process), extended without touching a byte of it, and changed only
+//! in the line of a key that the user gave a new value on the command line.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -161,6 +162,45 @@ pub fn append(old: &[u8], additions: &[(String, String)]) -> Vec<u8> {
     new
 }
 
+/// `old` with `key` set to `value` in the line where it stands, or appended; every other line stays as it is.
+///
+/// `value` holds no control character.
+pub fn set(old: &[u8], key: &str, value: &str) -> Vec<u8> {
+    let text = String::from_utf8_lossy(old);
+    let start = text.strip_prefix('\u{feff}').map_or(0, |_| '\u{feff}'.len_utf8());
+    let mut new = text[..start].to_owned();
+    let mut found = false;
+    for line in text[start..].split_inclusive('\n') {
+        if assignment(line).is_some_and(|(name, _)| name == key) {
+            let end = line.trim_end_matches(['\r', '\n']).len();
+            new.push_str(&format!("{key}={}{}", quoted(value), &line[end..]));
+            found = true;
+        } else {
+            new.push_str(line);
+        }
+    }
+    match found {
+        true => new.into_bytes(),
+        false => append(old, &[(key.to_owned(), quoted(value))]),
+    }
+}
+
+/// A value as both dotenvy and Compose read it back.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.,:/@%+".contains(c);
+    if value.chars().all(plain) {
+        value.to_owned()
+    } else if value.contains('\'') {
+        let escaped = value
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('$', "\\$");
+        format!("\"{escaped}\"")
+    } else {
+        format!("'{value}'")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,5 +253,20 @@ mod tests {
         check("A=1", "A=1\nK=1\n");
         check("A=1\r\nB=2", "A=1\r\nB=2\r\nK=1\r\n");
         assert_eq!(append(b"A=1", &[]), b"A=1");
+    }
+
+    #[test]
+    fn setting_changes_one_line_and_reads_back() {
+        fn check(old: &str, value: &str, expected: &str) {
+            let new = String::from_utf8(set(old.as_bytes(), "K", value)).unwrap();
+            assert_eq!(new, expected);
+            assert_eq!(parse(&new).unwrap().get("K"), Some(value));
+        }
+        check("A=1\nK=old # note\nB=2\n", "new", "A=1\nK=new\nB=2\n");
+        check("export K='o'\r\nB=2", "a b", "K='a b'\r\nB=2");
+        check("\u{feff}K=1", "2", "\u{feff}K=2");
+        check("# K=1\nKK=2", "3", "# K=1\nKK=2\nK=3\n");
+        check("", "p$x\"\\#: {ü%", "K='p$x\"\\#: {ü%'\n");
+        check("K=", r##"p$x'"\#: {ü%"##, r##"K="p\$x'\"\\#: {ü%""##);
     }
 }

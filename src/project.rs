@@ -34,12 +34,23 @@ pub struct FileChange {
     pub cause: FileCause,
 }
 
+/// What a command line asks for that the folder may have otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Number of replicas.
+    pub replicas: Option<u32>,
+    /// Keys of `.env` with their new values: they are written down, so that the next command goes on with them.
+    pub keys: Vec<(&'static str, String)>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileCause {
     /// A file of the user's, written once.
     FirstUse,
     /// `.env` lacks these keys.
     MissingKeys(Vec<String>),
+    /// The command line has other values for these keys.
+    ChangedKeys(Vec<&'static str>),
     New,
     Changed,
 }
@@ -47,18 +58,18 @@ pub enum FileCause {
 impl Project {
     /// Resolves the project in `folder`.
     ///
-    /// `env_file` takes the place of the folder's `.env`; `replicas` that of the number which is there.
+    /// `env_file` takes the place of the folder's `.env`; `wish` that of what is there.
     ///
     /// # Errors
     /// Bad input of any kind, all of it together where it is of one kind. Nothing has been changed then.
-    pub fn load(folder: &Path, env_file: Option<&Path>, replicas: Option<u32>) -> Result<Self> {
+    pub fn load(folder: &Path, env_file: Option<&Path>, wish: &Wish) -> Result<Self> {
         refuse_path(folder)?;
         // Where the Compose file was lost, the data still tells.
         let existing = match workdir::existing_replicas(folder)? {
             Some(count) => Some(count),
             None => workdir::data_directories(folder)?.into_keys().max(),
         };
-        let replicas = replicas.or(existing).unwrap_or(DEFAULT_REPLICAS);
+        let replicas = wish.replicas.or(existing).unwrap_or(DEFAULT_REPLICAS);
         if replicas > MAX_REPLICAS {
             return Err(Failure::new(
                 Kind::Input,
@@ -90,17 +101,34 @@ impl Project {
             kind: Kind::Input,
             problems,
         };
-        let env =
-            EnvFile::parse(&env_bytes, env_path.strip_prefix(folder).unwrap_or(&env_path)).map_err(input)?;
-        let (settings, additions) =
-            Settings::resolve(&env, |key| std::env::var(key).ok(), replicas).map_err(input)?;
+        let name = env_path.strip_prefix(folder).unwrap_or(&env_path);
+        let as_it_is = EnvFile::parse(&env_bytes, name).map_err(input)?;
+        let changed: Vec<&(&str, String)> = wish
+            .keys
+            .iter()
+            .filter(|(key, value)| as_it_is.get(key) != Some(value))
+            .collect();
+        let mut env_bytes = env_bytes;
+        for (key, value) in &changed {
+            env_bytes = env_file::set(&env_bytes, key, value);
+        }
+        let env = EnvFile::parse(&env_bytes, name).map_err(input)?;
+        let environment = |key: &str| match wish.keys.iter().any(|(wished, _)| *wished == key) {
+            true => None,
+            false => std::env::var(key).ok(),
+        };
+        let (settings, additions) = Settings::resolve(&env, environment, replicas).map_err(input)?;
         let topology = Topology::new(folder, &settings);
         unreadable_environment()?;
         let rendering = render::render(&settings, &topology, &sources)?;
 
         let mut changes = first_use(&sources, env_file.is_none());
-        if !additions.is_empty() {
+        if !additions.is_empty() || !changed.is_empty() {
             let content = env_file::append(&env_bytes, &additions);
+            let cause = match changed.is_empty() {
+                true => FileCause::MissingKeys(additions.into_iter().map(|(key, _)| key).collect()),
+                false => FileCause::ChangedKeys(changed.iter().map(|(key, _)| *key).collect()),
+            };
             match changes.iter_mut().find(|change| change.file.path == ".env") {
                 Some(first) => first.file.content = content,
                 None => changes.push(FileChange {
@@ -109,7 +137,7 @@ impl Project {
                         content,
                         private: true,
                     },
-                    cause: FileCause::MissingKeys(additions.into_iter().map(|(key, _)| key).collect()),
+                    cause,
                 }),
             }
         }
@@ -139,13 +167,13 @@ impl Project {
     pub fn load_locked(
         folder: &Path,
         env_file: Option<&Path>,
-        replicas: Option<u32>,
+        wish: &Wish,
         command: &str,
     ) -> Result<(Self, Lock)> {
-        Project::load(folder, env_file, replicas)?;
+        Project::load(folder, env_file, wish)?;
         let lock = Lock::take(folder, command)?;
         // Read again: whoever had the lock until now may have changed what was read.
-        Ok((Project::load(folder, env_file, replicas)?, lock))
+        Ok((Project::load(folder, env_file, wish)?, lock))
     }
 
     /// Files in the replicas' configuration folders that are neither rendered nor the user's `local.conf`.

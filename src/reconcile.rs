@@ -15,6 +15,7 @@ pub fn files(changes: &[FileChange]) -> Vec<Planned> {
             let cause = match &change.cause {
                 FileCause::FirstUse => "first use; it is yours from then on".to_owned(),
                 FileCause::MissingKeys(keys) => format!("append {}", keys.join(", ")),
+                FileCause::ChangedKeys(keys) => format!("set {}", keys.join(", ")),
                 FileCause::New => "new".to_owned(),
                 FileCause::Changed => "changed".to_owned(),
             };

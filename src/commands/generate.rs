@@ -1,7 +1,7 @@
 use anyhow::Result;
 
 use crate::cli::Global;
-use crate::project::Project;
+use crate::project::{Project, Wish};
 use crate::reconcile;
 use crate::settings;
 use crate::topology;
@@ -25,10 +25,14 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let folder = workdir::locate(&global.folder)?;
     let env_file = global.env_file.as_deref();
+    let wish = Wish {
+        replicas: args.replicas,
+        ..Wish::default()
+    };
     let project = if args.dry_run {
-        Project::load(&folder, env_file, args.replicas)?
+        Project::load(&folder, env_file, &wish)?
     } else {
-        let (project, _lock) = Project::load_locked(&folder, env_file, args.replicas, "generate")?;
+        let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "generate")?;
         project.write()?;
         project
     };

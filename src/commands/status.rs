@@ -7,7 +7,7 @@ use crate::error::{Failure, Kind, Problem};
 use crate::health::{self, Finding};
 use crate::observe;
 use crate::observed::Observed;
-use crate::project::Project;
+use crate::project::{Project, Wish};
 use crate::topology::{Node, POOL_SERVICE, Topology};
 use crate::ui::Ui;
 use crate::workdir;
@@ -32,7 +32,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         )
         .into());
     }
-    let project = Project::load(&folder, global.env_file.as_deref(), None)?;
+    let project = Project::load(&folder, global.env_file.as_deref(), &Wish::default())?;
     let observed = observe::once(&project).await?;
     let report = report(&project.topology, &observed);
     if args.json {

@@ -11,7 +11,7 @@ use crate::execute;
 use crate::logins;
 use crate::observe;
 use crate::plan::Planned;
-use crate::project::Project;
+use crate::project::{Project, Wish};
 use crate::prove;
 use crate::reconcile;
 use crate::settings::MAX_REPLICAS;
@@ -30,6 +30,9 @@ pub struct Args {
     /// Number of replicas, 0 to 100 [default: as many as there are, else 2]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32))]
     replicas: Option<u32>,
+    /// How clients share server connections: session, transaction or statement; written into .env
+    #[arg(long, value_name = "MODE")]
+    mode: Option<String>,
     /// Seconds without any progress after which it gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
@@ -42,10 +45,18 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let started = Instant::now();
     let folder = workdir::locate(&global.folder)?;
     let env_file = global.env_file.as_deref();
+    let wish = Wish {
+        replicas: args.replicas,
+        keys: args
+            .mode
+            .iter()
+            .map(|mode| ("CONNECTION_MODE", mode.clone()))
+            .collect(),
+    };
     if args.dry_run {
-        return dry_run(&Project::load(&folder, env_file, args.replicas)?, ui).await;
+        return dry_run(&Project::load(&folder, env_file, &wish)?, ui).await;
     }
-    let (project, _lock) = Project::load_locked(&folder, env_file, args.replicas, "up")?;
+    let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "up")?;
     refuse_orphaned_replicas(&project)?;
     let mut board = Board::new(ui, title_width(&project));
     let result = converge(&project, ui, &mut board, Duration::from_secs(args.timeout)).await;

@@ -11,7 +11,7 @@ use tera::{Context, Tera};
 
 use crate::assets::Sources;
 use crate::error::{Failure, Kind, Problem};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Choice, DataPlace, Settings};
 use crate::topology::{MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology};
 
 /// Counts how often a password was changed, so that containers which hold the old one are told by their fingerprint.
@@ -84,6 +84,19 @@ pub struct Common<'a> {
     on_loopback: bool,
     extra_packages: &'a str,
     generation: u64,
+    /// The words of `.env`.
+    connection_mode: &'static str,
+    read_consistency: &'static str,
+    query_cache: &'static str,
+    profile: &'static str,
+    /// Seconds.
+    cache_ttl: u32,
+    /// Bytes.
+    max_replica_lag: u64,
+    /// Data in named volumes rather than in the folders of the nodes.
+    in_volumes: bool,
+    extensions: &'a [String],
+    extensions_in_template: bool,
 }
 
 /// Renders everything.
@@ -106,6 +119,15 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         on_loopback: settings.bind.is_loopback(),
         extra_packages: &settings.extra_packages,
         generation: generation(settings, sources),
+        connection_mode: settings.mode.word(),
+        read_consistency: settings.consistency.word(),
+        query_cache: settings.cache.word(),
+        profile: settings.profile.word(),
+        cache_ttl: settings.cache_ttl,
+        max_replica_lag: settings.max_replica_lag,
+        in_volumes: settings.data == DataPlace::Volume,
+        extensions: &settings.extensions,
+        extensions_in_template: settings.extensions_in_template,
     };
     let mut context = Context::from_serialize(&common).map_err(|error| broken(&error))?;
     context.insert("primary_conninfo", &primary_conninfo(settings));

@@ -7,8 +7,11 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::env_file::EnvFile;
 use crate::error::Problem;
 
+mod choices;
 mod resolver;
+mod values;
 
+pub use choices::{Choice, ConnectionMode, DataPlace, Profile, QueryCache, ReadConsistency};
 use resolver::Resolver;
 
 /// More replicas than this are refused: Pgpool-II has room for 128 backends, and a replica that clones takes two
@@ -32,6 +35,15 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("BIND_ADDRESS", "127.0.0.1"),
     ("MASTER_PORT", "5000"),
     ("PGPOOL_PORT", "6432"),
+    ("CONNECTION_MODE", "session"),
+    ("READ_CONSISTENCY", "eventual"),
+    ("MAX_REPLICA_LAG", "256kB"),
+    ("QUERY_CACHE", "hint"),
+    ("QUERY_CACHE_TTL", "5"),
+    ("PROFILE", "medium"),
+    ("DATA", ""),
+    ("EXTENSIONS", "vector,timescaledb,vectorscale"),
+    ("EXTENSIONS_IN_TEMPLATE", "off"),
     ("EXTRA_PACKAGES", ""),
 ];
 
@@ -65,6 +77,19 @@ pub struct Settings {
     pub pool_port: u16,
     /// Port of replica 1, 2, …: as many as there are replicas.
     pub replica_ports: Vec<u16>,
+    pub mode: ConnectionMode,
+    pub consistency: ReadConsistency,
+    /// A replica more than so many bytes behind gets no reads.
+    pub max_replica_lag: u64,
+    pub cache: QueryCache,
+    /// Seconds for which a cached result may be served.
+    pub cache_ttl: u32,
+    pub profile: Profile,
+    pub data: DataPlace,
+    /// Extensions to create at initialisation, in this order.
+    pub extensions: Vec<String>,
+    /// Whether they are created in `template1` as well, and so in every database made later.
+    pub extensions_in_template: bool,
 }
 
 impl Settings {
@@ -128,6 +153,15 @@ impl Settings {
         let master_port = r.port("MASTER_PORT");
         let pool_port = r.port("PGPOOL_PORT");
         let replica_ports = r.replica_ports(replicas, master_port, pool_port);
+        let mode = r.choice("CONNECTION_MODE");
+        let consistency = r.choice("READ_CONSISTENCY");
+        let max_replica_lag = r.bytes("MAX_REPLICA_LAG");
+        let cache = r.choice("QUERY_CACHE");
+        let cache_ttl = r.seconds("QUERY_CACHE_TTL");
+        let profile = r.choice("PROFILE");
+        let data = r.data_place();
+        let extensions = r.extensions();
+        let extensions_in_template = r.switch("EXTENSIONS_IN_TEMPLATE");
 
         r.distinct_roles(&[
             ("POSTGRES_USER", &admin.user),
@@ -150,6 +184,15 @@ impl Settings {
             master_port,
             pool_port,
             replica_ports,
+            mode,
+            consistency,
+            max_replica_lag,
+            cache,
+            cache_ttl,
+            profile,
+            data,
+            extensions,
+            extensions_in_template,
         };
         Ok((settings, resolver.additions))
     }
@@ -176,97 +219,4 @@ pub fn secrets(settings: &Settings) -> [(&'static str, &str); 3] {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    fn resolve(env: &str, replicas: u32) -> Result<(Settings, Vec<String>), Vec<String>> {
-        let file = EnvFile::parse(env.as_bytes(), Path::new(".env")).unwrap();
-        Settings::resolve(&file, |_| None, replicas)
-            .map(|(settings, additions)| {
-                let additions = additions.iter().map(|(k, v)| format!("{k}={v}")).collect();
-                (settings, additions)
-            })
-            .map_err(|problems| problems.into_iter().map(|p| p.what).collect())
-    }
-
-    const SHIPPED: &str = include_str!("../../.env");
-
-    #[test]
-    fn the_shipped_file_has_every_key_with_its_default() {
-        let (_, additions) = resolve(SHIPPED, 2).unwrap();
-        assert!(additions.is_empty(), "{additions:?}");
-        let file = EnvFile::parse(SHIPPED.as_bytes(), Path::new(".env")).unwrap();
-        for (key, default) in DEFAULTS {
-            assert_eq!(file.get(key), Some(*default), "{key}");
-        }
-    }
-
-    #[test]
-    fn missing_ports_follow_in_sequence_and_avoid_the_others() {
-        fn check(env: &str, replicas: u32, expected: &[u16]) {
-            assert_eq!(resolve(env, replicas).unwrap().0.replica_ports, expected);
-        }
-        check("", 3, &[5001, 5002, 5003]);
-        check("MASTER_PORT=5100", 2, &[5101, 5102]);
-        check("SLAVE1_PORT=7001", 3, &[7001, 7002, 7003]);
-        check("PGPOOL_PORT=5002", 2, &[5001, 5003]);
-        check("SLAVE3_PORT=5001", 3, &[5002, 5003, 5001]);
-        check("", 0, &[]);
-    }
-
-    #[test]
-    fn only_missing_ports_are_added() {
-        let (_, additions) = resolve(SHIPPED, 4).unwrap();
-        assert_eq!(additions, ["SLAVE3_PORT=5003", "SLAVE4_PORT=5004"]);
-    }
-
-    #[test]
-    fn the_environment_wins_and_is_not_written_down() {
-        let file = EnvFile::parse(b"MASTER_PORT=5000", Path::new(".env")).unwrap();
-        let env = |key: &str| (key == "MASTER_PORT").then(|| "5500".to_owned());
-        let (settings, additions) = Settings::resolve(&file, env, 0).unwrap();
-        assert_eq!(settings.master_port, 5500);
-        assert!(additions.iter().all(|(key, _)| key != "MASTER_PORT"));
-    }
-
-    #[test]
-    fn all_problems_come_together_and_name_their_key() {
-        let problems = resolve(
-            "POSTGRES_USER=pg_x\nPOSTGRES_PASSWORD=\"a\\nb\"\nREPLICATION_PASSWORD=\nPGDATA=/etc/x\n\
-             BIND_ADDRESS=here\nMASTER_PORT=0\nPGPOOL_PORT=70000\nSLAVE1_PORT=5001\nSLAVE2_PORT=5001\nPOOL_USER=a:b",
-            2,
-        )
-        .unwrap_err();
-        assert_eq!(
-            problems,
-            [
-                "POSTGRES_USER: `pg_x` begins with `pg_`, which PostgreSQL reserves",
-                "POSTGRES_PASSWORD: has a control character (newline, tab, NUL …)",
-                "PGDATA: `/etc/x` is a directory of the container's system",
-                "REPLICATION_PASSWORD: is empty, and PostgreSQL lets nobody in without a password",
-                "POOL_USER: `a:b` has a `:`, which ends the name in password files",
-                "BIND_ADDRESS: `here` is not an IP address",
-                "MASTER_PORT: `0` is not a port",
-                "PGPOOL_PORT: `70000` is not a port",
-                "SLAVE2_PORT: `5001` is also SLAVE1_PORT",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_role_cannot_serve_twice() {
-        let problems = resolve("REPLICATION_USER=postgresadmin", 0).unwrap_err();
-        assert_eq!(
-            problems,
-            ["REPLICATION_USER: `postgresadmin` is also POSTGRES_USER"]
-        );
-    }
-
-    #[test]
-    fn debug_output_hides_passwords() {
-        let (settings, _) = resolve("", 1).unwrap();
-        assert!(!format!("{settings:?}").contains("admin123"));
-    }
-}
+mod tests;

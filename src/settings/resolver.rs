@@ -39,7 +39,7 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
     }
 
     /// The value of a key of [`DEFAULTS`]; its default is added to `.env` where nothing sets it.
-    fn value(&mut self, key: &str) -> String {
+    pub fn value(&mut self, key: &str) -> String {
         self.given(key).unwrap_or_else(|| {
             let default = DEFAULTS
                 .iter()

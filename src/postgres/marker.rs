@@ -1,0 +1,56 @@
+//! The row by which replication is proved.
+
+use anyhow::{Context, Result};
+
+use super::Session;
+use crate::observed::Silence;
+
+impl Session {
+    /// Makes the place for the marker; only on the primary.
+    pub async fn prepare_marker(&mut self) -> Result<(), Silence> {
+        self.query(
+            "SET client_min_messages = warning; \
+             CREATE SCHEMA IF NOT EXISTS pgcluster; \
+             CREATE TABLE IF NOT EXISTS pgcluster.marker (\
+               id boolean PRIMARY KEY DEFAULT true CHECK (id), value text NOT NULL, written_at timestamptz NOT NULL)",
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Writes the marker and says which node took it. `value` is letters and digits.
+    pub async fn write_marker(&mut self, value: &str) -> Result<String, Silence> {
+        let sql = format!(
+            "INSERT INTO pgcluster.marker (value, written_at) VALUES ('{value}', clock_timestamp()) \
+             ON CONFLICT (id) DO UPDATE SET value = excluded.value, written_at = excluded.written_at \
+             RETURNING current_setting('cluster_name')"
+        );
+        Ok(self.value(&sql).await?.unwrap_or_default())
+    }
+
+    /// The marker and when it was written, in seconds since 1970; `None` where there is none yet.
+    pub async fn read_marker(&mut self) -> Result<Option<(String, f64)>, Silence> {
+        let sql = "SELECT value, extract(epoch FROM written_at) FROM pgcluster.marker";
+        match self.query(sql).await {
+            Ok(rows) => Ok(rows.first().and_then(|row| {
+                let written_at = row.get(1)?.parse().ok()?;
+                Some((row.get(0)?.to_owned(), written_at))
+            })),
+            Err(silence) if silence.reason.contains("pgcluster.marker") => Ok(None),
+            Err(silence) => Err(silence),
+        }
+    }
+}
+
+/// A marker nobody has written before.
+///
+/// # Errors
+/// The system gives no random numbers.
+pub fn new_marker() -> Result<String> {
+    use rand::TryRngCore;
+    let mut bytes = [0; 8];
+    rand::rngs::OsRng
+        .try_fill_bytes(&mut bytes)
+        .context("no random numbers")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
