@@ -42,6 +42,7 @@ pub const TEMPLATES: &[(&str, &str)] = embed![
     "templates/backends.conf.tera",
     "templates/pool_hba.conf.tera",
     "templates/pool-entrypoint.sh",
+    "templates/pool-logins.sh",
     "templates/pool.Dockerfile",
 ];
 

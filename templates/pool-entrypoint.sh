@@ -3,16 +3,8 @@
 set -eu
 # shellcheck source-path=SCRIPTDIR/../slave-template source=node-common.sh
 . /pool/node-common.sh
-
-# Pgpool-II needs a login's password itself, to answer SCRAM on both sides. It stays in memory, readable by
-# the pool alone; encrypting it (AES) beside its key would hide nothing and cut it after 79 bytes.
-login() { # USER SECRET: a line of pool_passwd
-  local user=${1//\\/\\\\} password
-  password=$(secret "$2")
-  if (LC_ALL=C; ((${#password} > 124))); then refuse "$2 is longer than Pgpool-II's 124 bytes"; fi
-  password=${password//\\/\\\\}
-  printf '%s:TEXT%s\n' "${user//:/\\:}" "${password//:/\\:}"
-}
+# shellcheck source-path=SCRIPTDIR source=pool-logins.sh
+. /pool/pool-logins.sh
 
 # Passwords made at each start, for the commands that run inside this container.
 pcp_login() {
@@ -40,7 +32,7 @@ wait_for_nodes() {
 }
 
 install -d -m 700 -o postgres -g postgres "$private" "$private/oiddir"
-logins=$(login "$POSTGRES_USER" postgres_password; login "$POOL_USER" pool_password)
+logins=$(each_login pool_passwd_line)
 printf '%s\n' "$logins" | put "$private/pool_passwd"
 pcp_login
 # The folder is mounted read-only, so a umask of 077 cannot be mended from here, and a reload would fail too.

@@ -100,6 +100,10 @@ pub fn pool(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<Ren
             sources.template("templates/pool-entrypoint.sh"),
         ),
         public(
+            "pgpool/pool-logins.sh",
+            sources.template("templates/pool-logins.sh"),
+        ),
+        public(
             "pgpool/node-common.sh",
             sources.slave_template["node-common.sh"].clone(),
         ),

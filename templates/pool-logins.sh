@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# The roles that log in through the pool with a password it knows, and how each program wants them written.
+# Sourced by the entrypoints of Pgpool-II and of PgBouncer, after node-common.sh.
+
+# Both need the password itself, to answer SCRAM on both sides. It stays in memory, readable by the pool alone;
+# encrypting it (Pgpool-II's AES) beside its key would hide nothing and cut it after 79 bytes.
+each_login() { # COMMAND: runs it with the user and the password of each role
+  local password
+  password=$(secret postgres_password)
+  "$1" "$POSTGRES_USER" "$password"
+  password=$(secret pool_password)
+  "$1" "$POOL_USER" "$password"
+}
+
+pool_passwd_line() { # USER PASSWORD: for Pgpool-II, where \ escapes itself and the colon
+  local user=${1//\\/\\\\} password=$2
+  if (LC_ALL=C; ((${#password} > 124))); then refuse "the password of $1 is longer than Pgpool-II's 124 bytes"; fi
+  password=${password//\\/\\\\}
+  printf '%s:TEXT%s\n' "${user//:/\\:}" "${password//:/\\:}"
+}
+
+userlist_line() { # USER PASSWORD: for PgBouncer, where a quote is doubled and nothing else is special
+  printf '"%s" "%s"\n' "${1//\"/\"\"}" "${2//\"/\"\"}"
+}
