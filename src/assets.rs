@@ -43,6 +43,8 @@ pub const TEMPLATES: &[(&str, &str)] = embed![
     "templates/pool_hba.conf.tera",
     "templates/pool-entrypoint.sh",
     "templates/pool-logins.sh",
+    "templates/pgbouncer.ini.tera",
+    "templates/pgbouncer-entrypoint.sh",
     "templates/pool.Dockerfile",
 ];
 

@@ -17,7 +17,7 @@ use crate::postgres::{DATABASE, Endpoint, Session};
 use crate::process;
 use crate::project::Project;
 use crate::settings::Settings;
-use crate::topology::{Node, POOL_SERVICE};
+use crate::topology::Node;
 
 /// Between two questions to the same server while waiting. Shorter ones slow the servers down more than they gain.
 const POLL: Duration = Duration::from_millis(100);
@@ -80,7 +80,7 @@ pub async fn servers(project: &Project, containers: Containers) -> Observed {
         }
     };
     let pool = async {
-        match answers(POOL_SERVICE, topology.pool_port) {
+        match answers(topology.entry_service(), topology.pool_port) {
             true => answer(
                 Session::new(endpoint(settings, topology.pool_port))
                     .backends()

@@ -1,11 +1,11 @@
 //! The decision: what is wanted and what is there → what to do. Pure: no clock, no network, no process.
 
-use crate::health::{self, State};
+use crate::health;
 use crate::observed::Observed;
 use crate::plan::{Planned, Step};
 use crate::project::{FileCause, FileChange};
 use crate::render::Rendering;
-use crate::topology::{self, Node, POOL_SERVICE, Topology};
+use crate::topology::{self, BOUNCER_SERVICE, Node, Topology};
 
 /// The files to write.
 pub fn files(changes: &[FileChange]) -> Vec<Planned> {
@@ -61,11 +61,13 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
             Step::Remove {
                 service: service.clone(),
             }
-            .because("not among the wanted nodes; its data directory stays"),
+            .because(match service.as_str() {
+                BOUNCER_SERVICE => "the connection mode has none",
+                _ => "not among the wanted nodes; its data directory stays",
+            }),
         );
     }
-    let services = topology.nodes.iter().map(Node::service);
-    for service in services.chain([POOL_SERVICE.to_owned()]) {
+    for service in topology.services() {
         let wanted = rendering.specs.get(&service);
         let cause = match observed.containers.get(&service) {
             None => "no container",
@@ -194,12 +196,8 @@ pub fn has_config_errors(topology: &Topology, observed: &Observed) -> bool {
 
 /// Everything is as wanted: all nodes serve, and nothing is left to do.
 pub fn is_settled(topology: &Topology, rendering: &Rendering, observed: &Observed) -> bool {
-    let serving = |state: State| state.is_serving();
-    topology
-        .nodes
-        .iter()
-        .all(|node| serving(health::node_state(topology, observed, node)))
-        && serving(health::pool_state(topology, observed))
+    let parts = health::parts(topology, observed);
+    parts.iter().all(|part| part.state.is_serving())
         && health::stray_slots(topology, observed).next().is_none()
         && !has_config_errors(topology, observed)
         && containers(topology, rendering, observed).is_empty()

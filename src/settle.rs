@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::docker;
 use crate::error::{Failure, Kind, Problem};
 use crate::execute;
-use crate::health::{self, State};
+use crate::health::{self, Part, State};
 use crate::logins;
 use crate::observe::{self, DOCKER_LIMIT, Watch};
 use crate::observed::{Container, Observed};
@@ -17,7 +17,6 @@ use crate::plan::Step;
 use crate::process;
 use crate::project::Project;
 use crate::reconcile;
-use crate::topology::{Node, POOL_SERVICE};
 use crate::ui::{Board, Mark, Ui};
 
 /// A step that did not help at once is not repeated before this has passed: Pgpool's control process restarts for
@@ -65,7 +64,7 @@ pub async fn settle(
             }
             observed = watch.next() => observed,
         };
-        let states = states(project, &observed);
+        let states = health::parts(&project.topology, &observed);
         progress.note(&states);
         show(board, &states, started, &progress);
         if !started {
@@ -82,13 +81,13 @@ pub async fn settle(
         if reconcile::is_settled(&project.topology, &project.rendering, &observed) {
             return Ok(observed);
         }
-        let all_serve = states.iter().all(|(_, state)| state.is_serving());
+        let all_serve = states.iter().all(|part| part.state.is_serving());
         let limit = if all_serve {
             limit.min(CORRECTION_LIMIT)
         } else {
             limit
         };
-        let hopeless = states.iter().any(|(_, state)| state.is_final())
+        let hopeless = states.iter().any(|part| part.state.is_final())
             || reconcile::has_config_errors(&project.topology, &observed);
         if hopeless || progress.stalled_for() > limit {
             return Err(not_ready(project, &observed, &states, progress.stalled_for())
@@ -109,24 +108,8 @@ pub async fn settle(
     }
 }
 
-/// Title, service and state of each node and of the pool.
-type States = Vec<((String, String), State)>;
-
-fn states(project: &Project, observed: &Observed) -> States {
-    let topology = &project.topology;
-    let node = |node: &Node| {
-        let state = health::node_state(topology, observed, node);
-        ((node.title(), node.service()), state)
-    };
-    let pool = (
-        ("pool".to_owned(), POOL_SERVICE.to_owned()),
-        health::pool_state(topology, observed),
-    );
-    topology.nodes.iter().map(node).chain([pool]).collect()
-}
-
-fn show(board: &mut Board, states: &States, started: bool, progress: &Progress) {
-    for ((title, _), state) in states {
+fn show(board: &mut Board, states: &[Part], started: bool, progress: &Progress) {
+    for Part { title, state, .. } in states {
         let mark = match state {
             _ if state.is_serving() => Mark::Done,
             State::Absent | State::Stopped(_) if !started => Mark::Waiting,
@@ -162,8 +145,8 @@ impl Progress {
     }
 
     /// A container that starts over and over comes no further than it was.
-    fn note(&mut self, states: &States) {
-        for ((title, _), state) in states {
+    fn note(&mut self, states: &[Part]) {
+        for Part { title, state, .. } in states {
             let now = state.progress();
             let best = self.best.entry(title.clone()).or_default();
             if now > *best {
@@ -201,9 +184,14 @@ fn compose_hangs(limit: Duration) -> Failure {
     )
 }
 
-async fn not_ready(project: &Project, observed: &Observed, states: &States, stalled: Duration) -> Failure {
+async fn not_ready(project: &Project, observed: &Observed, states: &[Part], stalled: Duration) -> Failure {
     let mut problems = Vec::new();
-    for ((title, service), state) in states.iter().filter(|(_, state)| !state.is_serving()) {
+    for Part {
+        title,
+        service,
+        state,
+    } in states.iter().filter(|part| !part.state.is_serving())
+    {
         let log = match observed.containers.get(service) {
             Some(container) => last_log_lines(project, container).await,
             None => Vec::new(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::settings::Settings;
+use crate::settings::{ConnectionMode, Settings};
 
 /// The folder of what only the user and the tool may read.
 pub const PRIVATE_FOLDER: &str = ".pgcluster";
@@ -14,6 +14,8 @@ pub const SECRETS_FOLDER: &str = ".pgcluster/secrets";
 
 pub const MASTER_SERVICE: &str = "postgres-master";
 pub const POOL_SERVICE: &str = "pgpool-loadbalancer";
+/// Only in the connection modes that need it.
+pub const BOUNCER_SERVICE: &str = "pgbouncer";
 const REPLICA_SERVICE: &str = "postgres-slave";
 
 /// One PostgreSQL server.
@@ -100,6 +102,7 @@ pub struct Topology {
     /// The master first, then replica 1, 2, ….
     pub nodes: Vec<Node>,
     pub pool_port: u16,
+    pub mode: ConnectionMode,
 }
 
 impl Topology {
@@ -116,6 +119,7 @@ impl Topology {
             folder: folder.to_owned(),
             nodes: std::iter::once(master).chain(replicas).collect(),
             pool_port: settings.pool_port,
+            mode: settings.mode,
         }
     }
 
@@ -125,6 +129,21 @@ impl Topology {
 
     pub fn replicas(&self) -> &[Node] {
         &self.nodes[1..]
+    }
+
+    /// Who answers on the pool's port: PgBouncer where the mode has it, else Pgpool-II itself.
+    pub fn entry_service(&self) -> &'static str {
+        match self.mode.has_bouncer() {
+            true => BOUNCER_SERVICE,
+            false => POOL_SERVICE,
+        }
+    }
+
+    /// Every service, in the order in which they depend on each other.
+    pub fn services(&self) -> impl Iterator<Item = String> {
+        let bouncer = self.mode.has_bouncer().then_some(BOUNCER_SERVICE);
+        let pool = [POOL_SERVICE].into_iter().chain(bouncer).map(str::to_owned);
+        self.nodes.iter().map(Node::service).chain(pool)
     }
 
     pub fn has(&self, id: u32) -> bool {

@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use crate::cli::Global;
 use crate::error::{Failure, Kind, Problem};
-use crate::health::{self, Finding};
+use crate::health::{self, Finding, State};
 use crate::observe;
 use crate::observed::Observed;
 use crate::project::{Project, Wish};
-use crate::topology::{Node, POOL_SERVICE, Topology};
+use crate::settings::Choice;
+use crate::topology::{BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
 use crate::ui::Ui;
 use crate::workdir;
 
@@ -54,8 +55,12 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
 struct Report {
     cluster: String,
     healthy: bool,
+    /// The connection mode.
+    mode: &'static str,
     nodes: Vec<Row>,
     pool: PoolRow,
+    /// Only in the connection modes that have it.
+    pgbouncer: Option<PoolRow>,
     findings: Vec<Finding>,
 }
 
@@ -84,6 +89,7 @@ struct Row {
 #[derive(Serialize)]
 struct PoolRow {
     service: &'static str,
+    /// Where clients reach it, through PgBouncer where there is one.
     port: u16,
     serving: bool,
     state: String,
@@ -91,8 +97,14 @@ struct PoolRow {
 
 fn report(topology: &Topology, observed: &Observed) -> Report {
     let findings = health::findings(topology, observed);
-    let pool = health::pool_state(topology, observed);
+    let pool_row = |service: &'static str, state: State| PoolRow {
+        service,
+        port: topology.pool_port,
+        serving: state.is_serving(),
+        state: state.to_string(),
+    };
     Report {
+        mode: topology.mode.word(),
         cluster: topology.project.clone(),
         healthy: findings.is_empty(),
         nodes: topology
@@ -100,12 +112,8 @@ fn report(topology: &Topology, observed: &Observed) -> Report {
             .iter()
             .map(|node| row(topology, observed, node))
             .collect(),
-        pool: PoolRow {
-            service: POOL_SERVICE,
-            port: topology.pool_port,
-            serving: pool.is_serving(),
-            state: pool.to_string(),
-        },
+        pool: pool_row(POOL_SERVICE, health::pool_state(topology, observed)),
+        pgbouncer: health::bouncer_state(topology, observed).map(|state| pool_row(BOUNCER_SERVICE, state)),
         findings,
     }
 }
@@ -165,11 +173,20 @@ fn print(report: &Report, ui: Ui) {
         ]
     });
     let mut rows: Vec<Vec<String>> = rows.collect();
-    let mut pool = vec!["–".to_owned(); 11];
-    pool[0] = "pool".to_owned();
-    pool[2].clone_from(&report.pool.state);
-    pool[10] = report.pool.port.to_string();
-    rows.push(pool);
+    let last = |title: &str, state: &str, port: Option<u16>| {
+        let mut row = vec!["–".to_owned(); 11];
+        row[0] = title.to_owned();
+        row[2] = state.to_owned();
+        row[10] = or_dash(port);
+        row
+    };
+    let pool = &report.pool;
+    // Behind PgBouncer it publishes no port of its own.
+    let port = report.pgbouncer.is_none().then_some(pool.port);
+    rows.push(last("pool", &pool.state, port));
+    if let Some(bouncer) = &report.pgbouncer {
+        rows.push(last(BOUNCER_SERVICE, &bouncer.state, Some(bouncer.port)));
+    }
     ui.table(
         &[
             "NODE",

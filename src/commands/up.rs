@@ -203,7 +203,14 @@ fn title_width(project: &Project) -> usize {
         .map(|(title, _)| title.len())
         .max()
         .unwrap_or(0)
-        .max("checks".len())
+        .max(
+            if project.topology.mode.has_bouncer() {
+                "pgbouncer"
+            } else {
+                "checks"
+            }
+            .len(),
+        )
 }
 
 /// What a URL may contain unescaped (RFC 3986, unreserved).

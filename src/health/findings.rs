@@ -1,8 +1,8 @@
 //! What is wrong with a cluster, and the remedy.
 
-use super::{State, node_state, pool_state};
+use super::{State, parts};
 use crate::observed::Observed;
-use crate::topology::{self, POOL_SERVICE, Topology};
+use crate::topology::{self, BOUNCER_SERVICE, Topology};
 
 /// Slots on the master that were a removed replica's: they would keep WAL for ever.
 pub fn stray_slots<'a>(topology: &'a Topology, observed: &'a Observed) -> impl Iterator<Item = &'a str> {
@@ -27,20 +27,13 @@ pub struct Finding {
 
 /// Everything that is wrong; an empty list is a healthy cluster.
 pub fn findings(topology: &Topology, observed: &Observed) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = topology
-        .nodes
-        .iter()
-        .map(|node| (node.title(), node.service(), node_state(topology, observed, node)))
-        .chain([(
-            "pool".to_owned(),
-            POOL_SERVICE.to_owned(),
-            pool_state(topology, observed),
-        )])
-        .filter(|(_, _, state)| !state.is_serving())
-        .map(|(node, service, state)| Finding {
-            remedy: remedy(&state, &service),
-            problem: state.to_string(),
-            node,
+    let mut findings: Vec<Finding> = parts(topology, observed)
+        .into_iter()
+        .filter(|part| !part.state.is_serving())
+        .map(|part| Finding {
+            remedy: remedy(&part.state, &part.service),
+            problem: part.state.to_string(),
+            node: part.title,
         })
         .collect();
     for node in &topology.nodes {
@@ -63,14 +56,19 @@ pub fn findings(topology: &Topology, observed: &Observed) -> Vec<Finding> {
             remedy: "run `pgcluster up`, which drops it".to_owned(),
         });
     }
+    let wanted: Vec<String> = topology.services().collect();
     for (service, container) in &observed.containers {
-        if let Some(id) = topology::replica_of_service(service).filter(|id| !topology.has(*id)) {
-            findings.push(Finding {
-                node: topology::title(id),
-                problem: format!("a container of a removed replica: {}", container.status),
-                remedy: "run `pgcluster up`, which removes it".to_owned(),
-            });
-        }
+        let (node, whose) = match topology::replica_of_service(service) {
+            _ if wanted.contains(service) => continue,
+            Some(id) => (topology::title(id), "a removed replica"),
+            None if service == BOUNCER_SERVICE => (service.clone(), "another connection mode"),
+            None => continue,
+        };
+        findings.push(Finding {
+            node,
+            problem: format!("a container of {whose}: {}", container.status),
+            remedy: "run `pgcluster up`, which removes it".to_owned(),
+        });
     }
     findings
 }
@@ -99,8 +97,9 @@ pub fn remedy(state: &State, service: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::samples::{facts, healthy, topology};
+    use crate::health::samples::{facts, healthy, in_mode, topology};
     use crate::observed::Answer;
+    use crate::settings::ConnectionMode;
 
     /// What `status` would say after `breakage`.
     fn check(breakage: impl FnOnce(&mut Observed), expected: &[&str]) {
@@ -178,5 +177,25 @@ mod tests {
             },
             &["pool: waiting for slave-2"],
         );
+    }
+
+    #[test]
+    fn what_another_mode_left_and_what_this_one_lacks_is_named() {
+        fn check(wanted: ConnectionMode, there: ConnectionMode, expected: &[&str]) {
+            let observed = healthy(&in_mode(there, 1));
+            let found: Vec<String> = findings(&in_mode(wanted, 1), &observed)
+                .into_iter()
+                .map(|finding| format!("{}: {}", finding.node, finding.problem))
+                .collect();
+            assert_eq!(found, expected);
+        }
+        use ConnectionMode::{Session, Transaction};
+        check(Transaction, Transaction, &[]);
+        check(
+            Session,
+            Transaction,
+            &["pgbouncer: a container of another connection mode: Up 5 seconds"],
+        );
+        check(Transaction, Session, &["pgbouncer: no container"]);
     }
 }

@@ -11,7 +11,8 @@ use bytesize::ByteSize;
 pub use findings::{Finding, findings, remedy, stray_slots};
 
 use crate::observed::{Answer, NodeFacts, Observed, Silence};
-use crate::topology::{Node, POOL_SERVICE, Topology};
+use crate::settings::ConnectionMode;
+use crate::topology::{BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
 
 /// Neither its slot nor `wal_keep_size` kept the WAL.
 const WAL_GONE: &str = "was away too long; the WAL it needs is gone from the master";
@@ -43,11 +44,16 @@ pub enum State {
     Streaming(u64),
     /// The pool sends traffic to this many nodes.
     Balancing(usize),
+    /// PgBouncer hands its clients on to the pool.
+    Sharing(ConnectionMode),
 }
 
 impl State {
     pub fn is_serving(&self) -> bool {
-        matches!(self, State::Accepting | State::Streaming(_) | State::Balancing(_))
+        matches!(
+            self,
+            State::Accepting | State::Streaming(_) | State::Balancing(_) | State::Sharing(_)
+        )
     }
 
     /// No waiting can help.
@@ -65,7 +71,7 @@ impl State {
             State::Cloning(done, _) => (2, *done),
             State::Broken(_) => (3, 0),
             State::CatchingUp(behind) => (4, u64::MAX - behind),
-            State::Accepting | State::Streaming(_) | State::Balancing(_) => (5, 0),
+            State::Accepting | State::Streaming(_) | State::Balancing(_) | State::Sharing(_) => (5, 0),
         }
     }
 }
@@ -88,9 +94,40 @@ impl fmt::Display for State {
             State::Accepting => write!(f, "accepting connections"),
             State::Streaming(behind) => write!(f, "streaming, {} behind", ByteSize(*behind)),
             State::Balancing(1) => write!(f, "serving from 1 node"),
+            State::Sharing(mode) => write!(f, "sharing the pool, {mode} by {mode}"),
             State::Balancing(nodes) => write!(f, "balancing over {nodes} nodes"),
         }
     }
+}
+
+/// One line of the answer to "how is the cluster".
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// What users see: `master`, `slave-1`, `pool`, `pgbouncer`.
+    pub title: String,
+    pub service: String,
+    pub state: State,
+}
+
+/// The state of every node, of the pool, and of PgBouncer where the mode has it.
+pub fn parts(topology: &Topology, observed: &Observed) -> Vec<Part> {
+    let part = |title: String, service: String, state: State| Part {
+        title,
+        service,
+        state,
+    };
+    let nodes = topology
+        .nodes
+        .iter()
+        .map(|node| part(node.title(), node.service(), node_state(topology, observed, node)));
+    let pool = part(
+        "pool".to_owned(),
+        POOL_SERVICE.to_owned(),
+        pool_state(topology, observed),
+    );
+    let bouncer = bouncer_state(topology, observed)
+        .map(|state| part(BOUNCER_SERVICE.to_owned(), BOUNCER_SERVICE.to_owned(), state));
+    nodes.chain([pool]).chain(bouncer).collect()
 }
 
 /// The state of a PostgreSQL node.
@@ -189,6 +226,9 @@ pub fn pool_state(topology: &Topology, observed: &Observed) -> State {
         Ok(backends) => backends,
         // While it starts, Pgpool refuses logins that it will accept.
         Err(State::LoginRefused(reason)) => return State::Starting(reason),
+        Err(State::Starting(_)) if topology.mode.has_bouncer() && observed.pool == Answer::NotAsked => {
+            return State::Starting("cannot be asked before pgbouncer runs".to_owned());
+        }
         Err(state) => return state,
     };
     let missing: Vec<String> = topology
@@ -202,6 +242,22 @@ pub fn pool_state(topology: &Topology, observed: &Observed) -> State {
     } else {
         State::Broken(format!("waiting for {}", missing.join(", ")))
     }
+}
+
+/// The state of PgBouncer, where the connection mode has it. It serves when the pool answers through it.
+pub fn bouncer_state(topology: &Topology, observed: &Observed) -> Option<State> {
+    // Until the mode has changed, Pgpool-II itself may answer on the port.
+    let runs = observed
+        .containers
+        .get(BOUNCER_SERVICE)
+        .is_some_and(|container| container.is_running());
+    let heard = if runs { &observed.pool } else { &Answer::NotAsked };
+    let state = match answer(observed, BOUNCER_SERVICE, Some(heard)) {
+        Ok(_) => State::Sharing(topology.mode),
+        Err(State::LoginRefused(reason)) => State::Starting(reason),
+        Err(state) => state,
+    };
+    topology.mode.has_bouncer().then_some(state)
 }
 
 #[cfg(test)]

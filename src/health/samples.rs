@@ -5,11 +5,16 @@ use std::path::Path;
 
 use crate::env_file::EnvFile;
 use crate::observed::{Answer, Backend, Container, NodeFacts, Observed, Receiver, Sender, Slot};
-use crate::settings::Settings;
-use crate::topology::{Node, POOL_SERVICE, Topology};
+use crate::settings::{ConnectionMode, Settings};
+use crate::topology::{Node, Topology};
 
 pub fn topology(replicas: u32) -> Topology {
-    let (settings, _) = Settings::resolve(&EnvFile::default(), |_| None, replicas).unwrap();
+    in_mode(ConnectionMode::Session, replicas)
+}
+
+pub fn in_mode(mode: ConnectionMode, replicas: u32) -> Topology {
+    let (mut settings, _) = Settings::resolve(&EnvFile::default(), |_| None, replicas).unwrap();
+    settings.mode = mode;
     Topology::new(Path::new("/srv/db"), &settings)
 }
 
@@ -22,8 +27,6 @@ pub fn healthy(topology: &Topology) -> Observed {
         spec: "spec".into(),
         ports: String::new(),
     };
-    let services = topology.nodes.iter().map(Node::service);
-    let services = services.chain([POOL_SERVICE.to_owned()]);
     let names: Vec<String> = topology.replicas().iter().map(Node::name).collect();
     let facts = |node: &Node| NodeFacts {
         in_recovery: !node.is_master(),
@@ -67,7 +70,10 @@ pub fn healthy(topology: &Topology) -> Observed {
         ..Backend::default()
     };
     Observed {
-        containers: services.map(|service| (service, running.clone())).collect(),
+        containers: topology
+            .services()
+            .map(|service| (service, running.clone()))
+            .collect(),
         nodes,
         pool: Answer::Got(
             topology

@@ -1,23 +1,22 @@
 //! Plans, compared as text.
 
 use super::*;
-use crate::health::samples::{facts, healthy, topology};
+use crate::health::samples::{facts, healthy, in_mode, topology};
 use crate::observed::Answer;
 use crate::render::Images;
+use crate::settings::ConnectionMode;
 
 fn rendering(topology: &Topology) -> Rendering {
-    let services = topology
-        .nodes
-        .iter()
-        .map(Node::service)
-        .chain([POOL_SERVICE.to_owned()]);
     Rendering {
         files: Vec::new(),
         images: Images {
             node: "pgcluster-node:1".into(),
             pool: "pgcluster-pool:1".into(),
         },
-        specs: services.map(|service| (service, "spec".to_owned())).collect(),
+        specs: topology
+            .services()
+            .map(|service| (service, "spec".to_owned()))
+            .collect(),
         config_hashes: topology
             .nodes
             .iter()
@@ -28,15 +27,18 @@ fn rendering(topology: &Topology) -> Rendering {
 
 /// The plan for two replicas after `change` to a healthy cluster of `replicas`, as text.
 fn plan(replicas: u32, change: impl FnOnce(&mut Observed)) -> String {
-    let wanted = topology(2);
-    let rendering = rendering(&wanted);
     let mut observed = healthy(&topology(replicas));
     change(&mut observed);
+    plan_for(&topology(2), observed)
+}
+
+fn plan_for(wanted: &Topology, observed: Observed) -> String {
+    let rendering = rendering(wanted);
     let mut steps = images(&rendering, &[]);
-    steps.extend(containers(&wanted, &rendering, &observed));
-    steps.extend(corrections(&wanted, &rendering, &observed));
+    steps.extend(containers(wanted, &rendering, &observed));
+    steps.extend(corrections(wanted, &rendering, &observed));
     assert_eq!(
-        is_settled(&wanted, &rendering, &observed),
+        is_settled(wanted, &rendering, &observed),
         steps.is_empty(),
         "settled means that there is nothing to do"
     );
@@ -152,4 +154,12 @@ fn a_detached_node_is_attached_only_when_it_serves() {
         }
     }
     insta::assert_snapshot!(plan(2, detach), @"attach slave-2 to the pool  (the node serves, and the pool leaves it out)");
+}
+
+#[test]
+fn pgbouncer_comes_and_goes_with_the_mode() {
+    let (session, statement) = (topology(1), in_mode(ConnectionMode::Statement, 1));
+    insta::assert_snapshot!(plan_for(&statement, healthy(&session)), @"start pgbouncer  (no container)");
+    insta::assert_snapshot!(plan_for(&session, healthy(&statement)), @"remove pgbouncer  (the connection mode has none)");
+    assert_eq!(plan_for(&statement, healthy(&statement)), "");
 }

@@ -79,7 +79,9 @@ pub fn node_specs(common: &Common<'_>, topology: &Topology, sources: &Sources) -
 pub fn pool_spec(common: &Common<'_>, topology: &Topology, sources: &Sources, files: &[Rendered]) -> String {
     let mut pool = base_spec(common, sources);
     pool.add("image", common.pool_image.as_bytes());
-    pool.add("port", topology.pool_port.to_string().as_bytes());
+    // Behind PgBouncer it publishes none.
+    let port = (!common.has_bouncer).then(|| topology.pool_port.to_string());
+    pool.add("port", port.unwrap_or_default().as_bytes());
     // The list of nodes changes by scaling and is read again; its template does so by hand.
     pool.add(
         "backends",
@@ -89,6 +91,22 @@ pub fn pool_spec(common: &Common<'_>, topology: &Topology, sources: &Sources, fi
         pool.add(&file.path, &file.content);
     }
     pool.digits(16)
+}
+
+/// The same for PgBouncer. Its configuration holds the mode, so that each mode has a container of its own.
+pub fn bouncer_spec(
+    common: &Common<'_>,
+    topology: &Topology,
+    sources: &Sources,
+    files: &[Rendered],
+) -> String {
+    let mut bouncer = base_spec(common, sources);
+    bouncer.add("image", common.pool_image.as_bytes());
+    bouncer.add("port", topology.pool_port.to_string().as_bytes());
+    for file in files {
+        bouncer.add(&file.path, &file.content);
+    }
+    bouncer.digits(16)
 }
 
 /// A hash over named parts, each with its length, so that no two lists of parts run together.

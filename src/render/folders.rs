@@ -110,3 +110,25 @@ pub fn pool(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<Ren
         public("pgpool/Dockerfile", sources.template("templates/pool.Dockerfile")),
     ])
 }
+
+/// What PgBouncer reads; it runs from the pool's image.
+pub fn bouncer(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<Rendered>, Failure> {
+    Ok(vec![
+        public(
+            "pgbouncer/pgbouncer.ini",
+            run(tera, "templates/pgbouncer.ini.tera", context)?,
+        ),
+        public(
+            "pgbouncer/pgbouncer-entrypoint.sh",
+            sources.template("templates/pgbouncer-entrypoint.sh"),
+        ),
+        public(
+            "pgbouncer/pool-logins.sh",
+            sources.template("templates/pool-logins.sh"),
+        ),
+        public(
+            "pgbouncer/node-common.sh",
+            sources.slave_template["node-common.sh"].clone(),
+        ),
+    ])
+}

@@ -1,5 +1,6 @@
 //! Settings and topology → the files of the project folder. Pure: bytes in, bytes out.
 
+mod bouncer;
 pub mod filters;
 mod fingerprint;
 mod folders;
@@ -12,7 +13,7 @@ use tera::{Context, Tera};
 use crate::assets::Sources;
 use crate::error::{Failure, Kind, Problem};
 use crate::settings::{self, Choice, DataPlace, Settings};
-use crate::topology::{MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology};
+use crate::topology::{BOUNCER_SERVICE, MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology};
 
 /// Counts how often a password was changed, so that containers which hold the old one are told by their fingerprint.
 /// A hash of the passwords would serve too, and tell everyone who can run `docker inspect` whether a guess is right.
@@ -86,6 +87,10 @@ pub struct Common<'a> {
     generation: u64,
     /// The words of `.env`.
     connection_mode: &'static str,
+    /// PgBouncer stands in front of Pgpool-II.
+    has_bouncer: bool,
+    /// Clients that Pgpool-II serves at once.
+    pool_children: u32,
     read_consistency: &'static str,
     query_cache: &'static str,
     profile: &'static str,
@@ -120,6 +125,8 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         extra_packages: &settings.extra_packages,
         generation: generation(settings, sources),
         connection_mode: settings.mode.word(),
+        has_bouncer: settings.mode.has_bouncer(),
+        pool_children: bouncer::POOL_CHILDREN,
         read_consistency: settings.consistency.word(),
         query_cache: settings.cache.word(),
         profile: settings.profile.word(),
@@ -150,6 +157,15 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         fingerprint::pool_spec(&common, topology, sources, &pool_files),
     );
     files.extend(pool_files);
+    let mut bouncer = bouncer::view(common.pool_children);
+    if common.has_bouncer {
+        context.insert("bouncer", &bouncer);
+        let bouncer_files = folders::bouncer(&tera, &context, sources)?;
+        bouncer.spec = fingerprint::bouncer_spec(&common, topology, sources, &bouncer_files);
+        specs.insert(BOUNCER_SERVICE.to_owned(), bouncer.spec.clone());
+        files.extend(bouncer_files);
+    }
+    context.insert("bouncer", &bouncer);
 
     let pool = BTreeMap::from([
         ("port", topology.pool_port.to_string()),

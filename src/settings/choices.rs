@@ -54,6 +54,13 @@ choice!(
     }
 );
 
+impl ConnectionMode {
+    /// Whether PgBouncer stands in front of Pgpool-II.
+    pub fn has_bouncer(self) -> bool {
+        self != ConnectionMode::Session
+    }
+}
+
 choice!(
     /// Which results Pgpool-II keeps in memory.
     QueryCache {

@@ -169,6 +169,7 @@ impl Settings {
             ("POOL_USER", &pool.user),
         ]);
         r.distinct_ports(master_port, pool_port, &replica_ports);
+        r.fits_mode(mode, consistency, &database);
 
         if !resolver.problems.is_empty() {
             return Err(resolver.problems);

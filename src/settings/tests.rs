@@ -101,6 +101,29 @@ fn words_and_amounts_are_checked() {
 }
 
 #[test]
+fn what_cannot_hold_behind_pgbouncer_is_refused() {
+    for mode in ["transaction", "statement"] {
+        let env = format!("CONNECTION_MODE={mode}\nREAD_CONSISTENCY=session\nPOSTGRES_DB=pgbouncer");
+        let problems = resolve(&env, 0).unwrap_err();
+        assert_eq!(
+            problems,
+            [
+                format!(
+                    "READ_CONSISTENCY: `session` cannot hold with CONNECTION_MODE={mode}: the next {mode} of a client \
+                     may run on another connection, which knows nothing of what the client wrote before"
+                ),
+                format!(
+                    "POSTGRES_DB: `pgbouncer` cannot be reached with CONNECTION_MODE={mode}: it is the name of \
+                     PgBouncer's console"
+                ),
+            ]
+        );
+        resolve(&format!("CONNECTION_MODE={mode}\nREAD_CONSISTENCY=strict"), 0).unwrap();
+    }
+    resolve("READ_CONSISTENCY=session\nPOSTGRES_DB=pgbouncer", 0).unwrap();
+}
+
+#[test]
 fn a_role_cannot_serve_twice() {
     let problems = resolve("REPLICATION_USER=postgresadmin", 0).unwrap_err();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! The kinds of values that several keys have: words, switches, amounts, lists.
 
 use super::resolver::Resolver;
-use super::{Choice, DataPlace};
+use super::{Choice, ConnectionMode, DataPlace, ReadConsistency};
 
 impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
     /// One word of a list.
@@ -80,6 +80,34 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
             );
             1
         })
+    }
+
+    /// What cannot hold, or cannot be reached, behind PgBouncer.
+    pub fn fits_mode(&mut self, mode: ConnectionMode, consistency: ReadConsistency, database: &str) {
+        if !mode.has_bouncer() {
+            return;
+        }
+        if consistency == ReadConsistency::Session {
+            self.problem(
+                "READ_CONSISTENCY",
+                consistency.word(),
+                &format!(
+                    "cannot hold with CONNECTION_MODE={mode}: the next {mode} of a client may run on another \
+                     connection, which knows nothing of what the client wrote before"
+                ),
+                "use READ_CONSISTENCY=strict, or CONNECTION_MODE=session",
+            );
+        }
+        if database == "pgbouncer" {
+            self.problem(
+                "POSTGRES_DB",
+                database,
+                &format!(
+                    "cannot be reached with CONNECTION_MODE={mode}: it is the name of PgBouncer's console"
+                ),
+                "choose another name, or use CONNECTION_MODE=session",
+            );
+        }
     }
 
     /// Names of extensions, which become SQL identifiers and nothing else.

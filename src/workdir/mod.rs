@@ -90,7 +90,9 @@ pub fn is_project(folder: &Path) -> bool {
 /// # Errors
 /// Every one of the node folders, data directories and the tool's own folders that is a symbolic link.
 pub fn refuse_links(folder: &Path, nodes: impl IntoIterator<Item = u32>) -> Result<(), Failure> {
-    let mut paths = vec![PathBuf::from(PRIVATE_FOLDER), PathBuf::from("pgpool")];
+    let mut paths = [PRIVATE_FOLDER, "pgpool", "pgbouncer"]
+        .map(PathBuf::from)
+        .to_vec();
     for id in nodes {
         let node = PathBuf::from(topology::title(id));
         paths.push(node.join("pgdata"));

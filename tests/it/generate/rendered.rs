@@ -11,7 +11,7 @@ fn essence(folder: &Folder, text: &str) -> String {
     let text = text.replace(&project_name(folder), "[project]");
     let lines = text
         .lines()
-        .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+        .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with(['#', ';']))
         .map(|line| format!("{}\n", without_fingerprints(line)));
     lines.collect()
 }
@@ -61,6 +61,14 @@ fn compose_file_with_awkward_values() {
         "docker-compose.yml",
         "compose_awkward",
     );
+}
+
+/// Pgpool-II publishes no port there, and PgBouncer does.
+#[test]
+fn files_of_a_mode_with_pgbouncer() {
+    let folder = Folder::generated(0, "CONNECTION_MODE=transaction");
+    check(&folder, "docker-compose.yml", "compose_transaction");
+    check(&folder, "pgbouncer/pgbouncer.ini", "pgbouncer_ini");
 }
 
 #[test]
