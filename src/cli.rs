@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{down, generate, status, up};
+use crate::commands::{completions, down, generate, man, status, up};
 
 /// A real PostgreSQL cluster on your own machine: one master, N streaming replicas and a Pgpool-II endpoint that
 /// splits reads from writes, under Docker Compose.
@@ -67,6 +67,8 @@ pub enum Command {
     Up(up::Args),
     Down(down::Args),
     Status(status::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -77,6 +79,8 @@ impl Command {
             Command::Up(_) => "up",
             Command::Down(_) => "down",
             Command::Status(_) => "status",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 }

@@ -1,7 +1,9 @@
 //! One file a command: its `Args`, whose comment is its help text, and one `run`.
 
+pub mod completions;
 pub mod down;
 pub mod generate;
+pub mod man;
 pub mod status;
 pub mod up;
 
@@ -17,5 +19,7 @@ pub async fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Command::Up(args) => up::run(args, &cli.global, ui).await,
         Command::Down(args) => down::run(args, &cli.global, ui).await,
         Command::Status(args) => status::run(args, &cli.global, ui).await,
+        Command::Completions(args) => completions::run(args, ui),
+        Command::Man(args) => man::run(args, ui),
     }
 }

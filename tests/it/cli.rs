@@ -1,6 +1,7 @@
 //! The command line and its answers, with a `docker` that reaches no engine.
 
 mod arguments;
+mod completions;
 #[cfg(unix)]
 mod down;
 #[cfg(unix)]
