@@ -1,10 +1,12 @@
 //! The command line: types only.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{completions, down, generate, man, status, up};
+use crate::commands::{completions, config, down, generate, logs, man, psql, status, up, url};
 
 /// A real PostgreSQL cluster on your own machine: one master, N streaming replicas and a Pgpool-II endpoint that
 /// splits reads from writes, under Docker Compose.
@@ -53,6 +55,28 @@ pub struct Global {
     pub color: Color,
 }
 
+/// Any word, and for completion those that name nodes of most clusters.
+#[derive(Clone, Debug)]
+pub struct NodeWord;
+
+impl TypedValueParser for NodeWord {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let words = ["master", "slave-1", "slave-2", "slave-3", "pool"];
+        Some(Box::new(words.into_iter().map(PossibleValue::new)))
+    }
+}
+
 /// When to colour.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum Color {
@@ -67,11 +91,23 @@ pub enum Command {
     Up(up::Args),
     Down(down::Args),
     Status(status::Args),
+    Logs(logs::Args),
+    Psql(psql::Args),
+    Url(url::Args),
+    Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
 
 impl Command {
+    pub fn on_interrupt(&self) -> OnInterrupt {
+        match self {
+            Command::Psql(_) => OnInterrupt::GoOn,
+            Command::Logs(_) => OnInterrupt::End,
+            _ => OnInterrupt::Explain,
+        }
+    }
+
     /// The word on the command line.
     pub fn name(&self) -> &'static str {
         match self {
@@ -79,8 +115,23 @@ impl Command {
             Command::Up(_) => "up",
             Command::Down(_) => "down",
             Command::Status(_) => "status",
+            Command::Logs(_) => "logs",
+            Command::Psql(_) => "psql",
+            Command::Url(_) => "url",
+            Command::Config(_) => "config",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
         }
     }
+}
+
+/// What Ctrl-C does to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// It ends, and says what is left as it is.
+    Explain,
+    /// It ends.
+    End,
+    /// It goes on: the key is meant for the program that has the terminal.
+    GoOn,
 }

@@ -1,6 +1,7 @@
 //! Docker's command lines, and what its output means. Pure functions; [`crate::process`] runs them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -52,6 +53,11 @@ impl Compose<'_> {
 
     pub fn down(&self) -> Argv {
         self.command().and(["down", "--remove-orphans"])
+    }
+
+    /// The logs of `services`, with `options` of `docker compose logs`.
+    pub fn logs(&self, options: &[String], services: &[String]) -> Argv {
+        self.command().and(["logs"]).and(options).and(services)
     }
 }
 
@@ -136,6 +142,18 @@ pub fn pcp(container: &str, command: &str, options: &[&str]) -> Argv {
             "-w",
         ])
         .and(options.iter().copied())
+}
+
+/// Runs `words` as `postgres` in a container, with our standard input; `terminal` says that this is a terminal.
+pub fn exec(container: &str, terminal: bool, variables: &[(&str, &str)], words: &[OsString]) -> Argv {
+    let mut argv = docker().and(["exec", "--interactive"]);
+    if terminal {
+        argv = argv.and(["--tty"]);
+    }
+    for (name, value) in variables {
+        argv = argv.and(["--env".to_owned(), format!("{name}={value}")]);
+    }
+    argv.and(["--user", "postgres", container]).and(words)
 }
 
 /// Runs `words` as root in a throw-away container that sees the project folder at `/project` and nothing else.

@@ -10,6 +10,8 @@ use crate::error::Problem;
 #[derive(Clone, Debug, Default)]
 pub struct EnvFile {
     values: BTreeMap<String, String>,
+    /// From 1.
+    lines: BTreeMap<String, usize>,
 }
 
 impl EnvFile {
@@ -85,7 +87,11 @@ impl EnvFile {
         }
 
         if problems.is_empty() {
-            Ok(EnvFile { values })
+            let lines = lines
+                .into_iter()
+                .map(|(key, line)| (key.to_owned(), line))
+                .collect();
+            Ok(EnvFile { values, lines })
         } else {
             Err(problems)
         }
@@ -93,6 +99,11 @@ impl EnvFile {
 
     pub fn get(&self, key: &str) -> Option<&str> {
         self.values.get(key).map(String::as_str)
+    }
+
+    /// The line on which `key` is set, from 1.
+    pub fn line(&self, key: &str) -> Option<usize> {
+        self.lines.get(key).copied()
     }
 
     pub fn keys(&self) -> impl Iterator<Item = &str> {
@@ -222,6 +233,7 @@ mod tests {
         check(r##"K="p\$x'\"\\#: {ü%""##, r##"p$x'"\#: {ü%"##);
         check("A=1\nK=${A}2", "12");
         check("# K=0\nexport K=1 # note", "1");
+        assert_eq!(parse("# K=0\nexport K=1").unwrap().line("K"), Some(2));
     }
 
     #[test]

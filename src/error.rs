@@ -107,8 +107,30 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The exit code for `error`: that of its [`Failure`], or [`Kind::Failed`].
+/// The exit code of a program that has told its user itself what went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassedOn(pub u8);
+
+impl PassedOn {
+    /// `Err` unless `code` means success.
+    pub fn unless_success(code: u8) -> Result<(), PassedOn> {
+        if code == 0 { Ok(()) } else { Err(PassedOn(code)) }
+    }
+}
+
+impl fmt::Display for PassedOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit code {}", self.0)
+    }
+}
+
+impl std::error::Error for PassedOn {}
+
+/// The exit code for `error`: that of its [`Failure`], the one passed on, or that of [`Kind::Failed`].
 pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(PassedOn(code)) = error.downcast_ref() {
+        return *code;
+    }
     error
         .chain()
         .find_map(|cause| cause.downcast_ref::<Failure>())
@@ -116,8 +138,11 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         .exit_code()
 }
 
-/// The lines a user sees for `error`: every problem, or the chain of causes.
+/// The lines a user sees for `error`: every problem, or the chain of causes; none where a program told it already.
 pub fn render(error: &anyhow::Error) -> Vec<String> {
+    if error.is::<PassedOn>() {
+        return Vec::new();
+    }
     match error.downcast_ref::<Failure>() {
         Some(failure) => failure
             .problems
@@ -162,5 +187,12 @@ mod tests {
         let error = anyhow::anyhow!("permission denied").context("cannot write .env");
         assert_eq!(exit_code(&error), 1);
         assert_eq!(render(&error), ["cannot write .env: permission denied"]);
+    }
+
+    #[test]
+    fn an_exit_code_that_is_passed_on_is_not_explained_again() {
+        assert_eq!(PassedOn::unless_success(0), Ok(()));
+        let error = anyhow::Error::new(PassedOn::unless_success(3).unwrap_err());
+        assert_eq!((exit_code(&error), render(&error)), (3, Vec::new()));
     }
 }

@@ -21,14 +21,16 @@ mod reconcile;
 mod render;
 mod settings;
 mod settle;
+mod target;
 mod topology;
 mod ui;
+mod url;
 mod workdir;
 
 use std::process::ExitCode;
 
-use cli::{Cli, Color};
-use error::{Failure, Kind, Problem};
+use cli::{Cli, Color, OnInterrupt};
+use error::{Failure, Kind, PassedOn, Problem};
 use ui::Ui;
 
 /// Runs one command line to its end and reports how it went.
@@ -43,9 +45,13 @@ pub async fn run(cli: Cli) -> ExitCode {
         quiet: cli.global.quiet,
         verbose: cli.global.verbose,
     };
+    let on_interrupt = cli.command.on_interrupt();
     let result = tokio::select! {
         result = commands::dispatch(&cli, ui) => result,
-        () = asked_to_stop() => Err(interrupted(cli.command.name()).into()),
+        () = asked_to_stop(on_interrupt) => Err(match on_interrupt {
+            OnInterrupt::Explain => interrupted(cli.command.name()).into(),
+            OnInterrupt::End | OnInterrupt::GoOn => PassedOn(Kind::Interrupted.exit_code()).into(),
+        }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,18 +63,41 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 /// Ctrl-C, and where there is such a thing the signal by which a service manager or CI stops a process.
-async fn asked_to_stop() {
+async fn asked_to_stop(on_interrupt: OnInterrupt) {
     #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+    {
+        use tokio::signal::unix::SignalKind;
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => return,
-            _ = terminate.recv() => return,
+            () = interrupt(on_interrupt) => {}
+            () = received(SignalKind::terminate()) => {}
+            // With the terminal goes the program that has it, and then there is a password file to delete. Other
+            // commands leave this to the system, as `nohup` counts on that.
+            () = received(SignalKind::hangup()), if on_interrupt == OnInterrupt::GoOn => {}
         }
     }
+    #[cfg(not(unix))]
+    interrupt(on_interrupt).await;
+}
+
+#[cfg(unix)]
+async fn received(kind: tokio::signal::unix::SignalKind) {
     // An error means that nobody can ask.
-    if tokio::signal::ctrl_c().await.is_err() {
+    if let Ok(mut signal) = tokio::signal::unix::signal(kind) {
+        signal.recv().await;
+    } else {
         std::future::pending::<()>().await;
     }
+}
+
+/// Ctrl-C, unless it is meant for another: then it is caught and nothing happens.
+async fn interrupt(on_interrupt: OnInterrupt) {
+    // An error means that nobody can ask.
+    while tokio::signal::ctrl_c().await.is_ok() {
+        if on_interrupt != OnInterrupt::GoOn {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 fn interrupted(command: &str) -> Failure {

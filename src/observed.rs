@@ -46,6 +46,12 @@ impl Container {
         self.is_running() && self.publishes(port)
     }
 
+    /// The port inside that it publishes as `port` of the machine.
+    pub fn inner_port(&self, port: u16) -> Option<u16> {
+        let (_, inner) = self.ports.split_once(&format!(":{port}->"))?;
+        inner.split('/').next()?.parse().ok()
+    }
+
     /// Its entrypoint refused to start, for a reason that stays.
     pub fn has_refused(&self) -> bool {
         !self.is_running() && self.status.contains(REFUSAL)
@@ -202,5 +208,21 @@ impl NodeFacts {
 
     pub fn base_backup(&self, name: &str) -> Option<&BaseBackup> {
         self.base_backups.iter().find(|backup| backup.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_port_leads_inside() {
+        let container = Container {
+            ports: "0.0.0.0:15000->5433/tcp, 127.0.0.1:5000->5432/tcp".into(),
+            ..Container::default()
+        };
+        assert_eq!(container.inner_port(5000), Some(5432));
+        assert_eq!(container.inner_port(15000), Some(5433));
+        assert_eq!(container.inner_port(500), None);
     }
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::assets::{self, Sources};
+use crate::cli::Global;
 use crate::env_file::{self, EnvFile};
 use crate::error::{Failure, Kind, Problem};
 use crate::render::{self, Rendered, Rendering};
-use crate::settings::{self, DEFAULT_REPLICAS, MAX_REPLICAS, Settings};
+use crate::settings::{self, DEFAULT_REPLICAS, MAX_REPLICAS, Origin, Settings};
 use crate::topology::Topology;
 use crate::workdir::{self, Difference, Lock};
 
@@ -17,6 +18,8 @@ use crate::workdir::{self, Difference, Lock};
 #[derive(Debug)]
 pub struct Project {
     pub settings: Settings,
+    /// Every key as it was written, and who set it.
+    pub values: Vec<settings::Value>,
     /// The file the settings came from.
     pub env_path: PathBuf,
     pub topology: Topology,
@@ -85,7 +88,9 @@ impl Project {
         let sources = Sources::read(folder, replicas)?;
 
         let env_path = env_path(folder, env_file);
-        let env_bytes = match assets::read_if_there(&env_path)? {
+        let on_disk = assets::read_if_there(&env_path)?;
+        let env_is_there = on_disk.is_some();
+        let env_bytes = match on_disk {
             Some(bytes) => bytes,
             None if env_file.is_some() => {
                 return Err(Failure::new(
@@ -118,6 +123,12 @@ impl Project {
             false => std::env::var(key).ok(),
         };
         let (settings, additions) = Settings::resolve(&env, environment, replicas).map_err(input)?;
+        let mut values = settings::values(&env, environment, &additions, replicas);
+        for value in values.iter_mut().filter(|_| !env_is_there) {
+            if let Origin::File(_) = value.origin {
+                value.origin = Origin::Default;
+            }
+        }
         let topology = Topology::new(folder, &settings);
         unreadable_environment()?;
         let rendering = render::render(&settings, &topology, &sources)?;
@@ -152,12 +163,23 @@ impl Project {
         }));
         Ok(Project {
             settings,
+            values,
             env_path,
             topology,
             rendering,
             changes,
             unchanged,
         })
+    }
+
+    /// The project of a folder in which there is a cluster, for a command that changes no file.
+    ///
+    /// # Errors
+    /// As [`Project::load`], and where there is no cluster.
+    pub fn load_existing(global: &Global) -> Result<Self> {
+        let folder = workdir::locate(&global.folder)?;
+        workdir::refuse_without_cluster(&folder)?;
+        Project::load(&folder, global.env_file.as_deref(), &Wish::default())
     }
 
     /// As [`Project::load`], with the folder's lock, for `command` to change it.

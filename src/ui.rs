@@ -74,6 +74,11 @@ impl Ui {
     }
 }
 
+/// Someone types, and reads what is printed.
+pub fn is_interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
 /// How far a line of the board is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {

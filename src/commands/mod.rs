@@ -1,11 +1,15 @@
 //! One file a command: its `Args`, whose comment is its help text, and one `run`.
 
 pub mod completions;
+pub mod config;
 pub mod down;
 pub mod generate;
+pub mod logs;
 pub mod man;
+pub mod psql;
 pub mod status;
 pub mod up;
+pub mod url;
 
 use anyhow::Result;
 
@@ -19,6 +23,10 @@ pub async fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Command::Up(args) => up::run(args, &cli.global, ui).await,
         Command::Down(args) => down::run(args, &cli.global, ui).await,
         Command::Status(args) => status::run(args, &cli.global, ui).await,
+        Command::Logs(args) => logs::run(args, &cli.global, ui).await,
+        Command::Psql(args) => psql::run(args, &cli.global, ui).await,
+        Command::Url(args) => url::run(args, &cli.global, ui),
+        Command::Config(args) => config::run(args, &cli.global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

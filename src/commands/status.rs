@@ -7,11 +7,10 @@ use crate::error::{Failure, Kind, Problem};
 use crate::health::{self, Finding, State};
 use crate::observe;
 use crate::observed::Observed;
-use crate::project::{Project, Wish};
+use crate::project::Project;
 use crate::settings::Choice;
 use crate::topology::{BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
 use crate::ui::Ui;
-use crate::workdir;
 
 /// Show every node: role, state, lag, slot, place in the pool
 ///
@@ -24,16 +23,7 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
-    let folder = workdir::locate(&global.folder)?;
-    if workdir::existing_replicas(&folder)?.is_none() {
-        return Err(Failure::new(
-            Kind::Input,
-            Problem::new(format!("there is no cluster in {}", folder.display()))
-                .fix("`pgcluster up` makes one; -C DIR looks in another folder"),
-        )
-        .into());
-    }
-    let project = Project::load(&folder, global.env_file.as_deref(), &Wish::default())?;
+    let project = Project::load_existing(global)?;
     let observed = observe::once(&project).await?;
     let report = report(&project.topology, &observed);
     if args.json {

@@ -1,7 +1,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::checks::{self, Machine};
 use crate::cli::Global;
@@ -18,6 +17,7 @@ use crate::settings::MAX_REPLICAS;
 use crate::settle;
 use crate::topology::{self, MASTER_SERVICE};
 use crate::ui::{Board, Mark, Ui, seconds};
+use crate::url::Place;
 use crate::workdir;
 
 /// Start the cluster and prove that it replicates
@@ -68,7 +68,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     for (title, port) in endpoints(&project) {
         ui.result(&format!(
             "{title:<width$}  {}",
-            url(&project, port),
+            Place::new(&project.settings, vec![port], false).libpq(),
             width = title_width(&project)
         ));
     }
@@ -211,28 +211,6 @@ fn title_width(project: &Project) -> usize {
             }
             .len(),
         )
-}
-
-/// What a URL may contain unescaped (RFC 3986, unreserved).
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-/// A connection URL without the password.
-fn url(project: &Project, port: u16) -> String {
-    let settings = &project.settings;
-    let host = match settings.host() {
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-        ip => ip.to_string(),
-    };
-    let escape = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
-    format!(
-        "postgresql://{}@{host}:{port}/{}",
-        escape(&settings.admin.user),
-        escape(&settings.database)
-    )
 }
 
 const _: () = assert!(MAX_REPLICAS == 100, "the help text above names it");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::origin::{given, is_secret};
 use super::{Additions, DEFAULTS, Login};
 use crate::env_file::EnvFile;
 use crate::error::Problem;
@@ -20,7 +21,7 @@ pub(super) struct Resolver<'a, E> {
 
 impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
     pub fn problem(&mut self, key: &str, value: &str, wrong: &str, fix: &str) {
-        let shown = if key.ends_with("PASSWORD") {
+        let shown = if is_secret(key) {
             String::new()
         } else {
             format!(" `{}`", value.escape_debug())
@@ -35,7 +36,7 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
 
     /// The value that is set somewhere.
     fn given(&self, key: &str) -> Option<String> {
-        (self.environment)(key).or_else(|| self.file.get(key).map(str::to_owned))
+        given(self.file, &self.environment, key).map(|(text, _)| text)
     }
 
     /// The value of a key of [`DEFAULTS`]; its default is added to `.env` where nothing sets it.

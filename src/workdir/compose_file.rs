@@ -83,6 +83,20 @@ pub fn existing_replicas(folder: &Path) -> Result<Option<u32>> {
     Ok(Some(highest.unwrap_or(0)))
 }
 
+/// # Errors
+/// [`Kind::Input`] where no Compose file of ours is: there is nothing to look at, stop or connect to.
+pub fn refuse_without_cluster(folder: &Path) -> Result<()> {
+    match own_compose_file(folder)? {
+        Some(_) => Ok(()),
+        None => Err(Failure::new(
+            Kind::Input,
+            Problem::new(format!("there is no cluster in {}", folder.display()))
+                .fix("`pgcluster up` makes one; -C DIR looks in another folder"),
+        )
+        .into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
-pub use compose_file::{compose, existing_replicas, own_compose_file};
+pub use compose_file::{compose, existing_replicas, own_compose_file, refuse_without_cluster};
 pub use lock::{Lock, is_in_use};
 
 use crate::assets::read_if_there;
@@ -161,6 +161,21 @@ pub fn write(folder: &Path, file: &Rendered) -> Result<()> {
         Ok(())
     };
     attempt().with_context(|| format!("cannot write {}", target.display()))
+}
+
+/// A file that only this user can read, where nobody else may look either; deleted when what is returned is dropped.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_for_now(folder: &Path, content: &[u8]) -> Result<tempfile::TempPath> {
+    let private = folder.join(PRIVATE_FOLDER);
+    let attempt = || -> io::Result<tempfile::TempPath> {
+        create_folders(&private, true)?;
+        let mut file = tempfile::Builder::new().prefix("now-").tempfile_in(&private)?;
+        file.write_all(content)?;
+        Ok(file.into_temp_path())
+    };
+    attempt().with_context(|| format!("cannot write into {}", private.display()))
 }
 
 /// Like `create_dir_all`, with modes that the container's user can pass through whatever the umask is.

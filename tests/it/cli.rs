@@ -3,6 +3,10 @@
 mod arguments;
 mod completions;
 #[cfg(unix)]
+mod config;
+#[cfg(unix)]
+mod connect;
+#[cfg(unix)]
 mod down;
 #[cfg(unix)]
 #[path = "fake_docker/mod.rs"]

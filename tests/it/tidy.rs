@@ -78,7 +78,9 @@ fn decisions_are_pure() {
         "src/plan.rs",
         "src/reconcile.rs",
         "src/render/",
+        "src/target.rs",
         "src/topology.rs",
+        "src/url.rs",
     ];
     const EFFECTS: &[&str] = &[
         "std::fs",

@@ -96,6 +96,21 @@ impl FakeDocker {
         first.clone()
     }
 
+    /// Mode and content of the password file that the last call was given.
+    pub fn passfile(&self) -> String {
+        fs::read_to_string(self.path().join("passfile")).unwrap()
+    }
+
+    /// These services run, each with what it publishes.
+    pub fn runs(&self, services: &[(&str, u16)]) {
+        let line = |(service, port): &(&str, u16)| {
+            format!(
+                r#"{{"id":"{service}-id","state":"running","status":"Up","service":"{service}","spec":"x","ports":"127.0.0.1:{port}->5432/tcp"}}"#
+            ) + "\n"
+        };
+        self.says("ps-all", &services.iter().map(line).collect::<String>());
+    }
+
     /// The environment of the last such call.
     pub fn environment(&self, call: &str) -> String {
         fs::read_to_string(self.path().join(format!("{call}.environment"))).unwrap()
