@@ -68,9 +68,11 @@ prepare_node() { # one container a folder, folders and passwords where postgres 
   if ((status != 0)); then say "warning: this file system has no locks"; fi
   [[ -w $node ]] || refuse "the folder is read-only"
   chmod a+x "$node"
-  # A umask of 077 closes these to postgres. A private key among them stays closed.
-  chmod a+rx "$node/config"
-  chmod -f a+r "$node"/config/*.conf
+  # A umask of 077 closes these to postgres. Where they cannot be opened from here (with data in a volume they are
+  # mounted read-only) they must be open. A private key among them stays closed.
+  { chmod -f a+rx "$node/config" && chmod -f a+r "$node"/config/*.conf; } ||
+    (as_postgres cat "$node"/config/*.conf) >/dev/null ||
+    refuse "postgres must read its configuration: chmod -R a+rX on the folder config"
   install -d -m 700 -o postgres -g postgres "$private"
   install -d -m 755 -o postgres -g postgres /run/postgresql
   # Every node has it, as each may become a standby: primary_conninfo names this file.
@@ -100,9 +102,19 @@ check_data() { # can this server use it?
     chown -R --no-dereference postgres:postgres "$data"
   fi
   chmod u=rwx,g-w,o= "$data"
+  must_be_closed "$data"
 }
 
-new_data() { install -d -m 700 -o postgres -g postgres "$new"; }
+# The server starts only on a directory that is its own and closed to others.
+must_be_closed() {
+  [[ $(stat -c %U:%a "$1") =~ ^postgres:7[05]0$ ]] ||
+    refuse "this file system keeps no owners and modes, as Windows' do not: set DATA=volume in .env"
+}
+
+new_data() {
+  install -d -m 700 -o postgres -g postgres "$new" || true
+  must_be_closed "$new"
+}
 # Into place by one rename, when everything is on the disk. One syncfs rather than an fsync for each of a
 # newborn cluster's 968 files: 56 ms against 856 while containers start, and with another process writing
 # 1 GB to the same file system, which it has to wait for, still 1.0 s against 2.3 (medians of five).

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytesize::ByteSize;
 
+use crate::data;
 use crate::docker;
 use crate::error::{Failure, Kind, Problem};
 use crate::observe::{self, DOCKER_LIMIT};
@@ -72,8 +74,9 @@ pub async fn look(project: &Project) -> Result<Machine> {
         busy = busy_ports(project, &containers).await;
     }
     problems.extend(busy);
-    let free = workdir::free_space(folder);
-    problems.extend(too_little_space(project, &containers, &free));
+    let place = data::place(project).await;
+    let free = workdir::free_space(&place);
+    problems.extend(too_little_space(project, &containers, &place, &free));
     Failure::unless_empty(Kind::Machine, problems)?;
 
     Ok(Machine {
@@ -189,7 +192,13 @@ fn busy_port(key: &str, port: u16, error: &io::Error, owner: Option<String>) -> 
     Problem::new(what).fix(format!("set {key} to a free port in .env, or free {port}"))
 }
 
-fn too_little_space(project: &Project, containers: &Containers, free: &io::Result<u64>) -> Option<Problem> {
+/// Where the space cannot be seen, in Docker's virtual machine, nothing is said.
+fn too_little_space(
+    project: &Project,
+    containers: &Containers,
+    place: &Path,
+    free: &io::Result<u64>,
+) -> Option<Problem> {
     let new = project
         .topology
         .nodes
@@ -201,7 +210,7 @@ fn too_little_space(project: &Project, containers: &Containers, free: &io::Resul
         Problem::new(format!(
             "{} of disk are free in {}, and the new nodes need {}",
             ByteSize(free),
-            project.topology.folder.display(),
+            place.display(),
             ByteSize(needed)
         ))
         .fix("free some space, ask for fewer replicas, or use a folder on another disk")

@@ -1,5 +1,7 @@
 //! Docker's command lines, and what its output means. Pure functions; [`crate::process`] runs them.
 
+mod volumes;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,11 @@ use serde::Deserialize;
 use crate::error::Problem;
 use crate::observed::{Container, Containers};
 use crate::process::Argv;
+
+pub use volumes::{
+    Volumes, data_in_volumes, parse_data_in_volumes, parse_sizes, parse_volumes, remove_volumes, root_folder,
+    sizes_of_volumes, users_of_volumes, volumes,
+};
 
 /// The label by which a container tells what it was made from.
 pub const SPEC_LABEL: &str = "pgcluster.spec";

@@ -4,6 +4,7 @@ mod assets;
 mod checks;
 pub mod cli;
 mod commands;
+mod data;
 mod docker;
 mod env_file;
 pub mod error;

@@ -82,6 +82,15 @@ pub fn replica_of_name(name: &str) -> Option<u32> {
     number(name.strip_prefix("slave")?)
 }
 
+/// The node of a node name: `master`, `slave12`.
+pub fn id_of_name(node: &str) -> Option<u32> {
+    if node == name(0) {
+        Some(0)
+    } else {
+        replica_of_name(node)
+    }
+}
+
 /// The replica number in a folder name such as `slave-12`.
 pub fn replica_of_folder(folder: &str) -> Option<u32> {
     number(folder.strip_prefix("slave-")?)

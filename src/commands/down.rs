@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use bytesize::ByteSize;
 
 use crate::cli::Global;
-use crate::docker;
+use crate::data;
+use crate::docker::{self, Volumes};
 use crate::error::{Failure, Kind, Problem};
 use crate::observe::{self, DOCKER_LIMIT};
 use crate::process::{self, Argv};
@@ -19,8 +20,8 @@ use crate::workdir::{self, Lock};
 /// Stop the cluster; its data stays
 ///
 /// Stops the pool, then the replicas, then the master, each by a fast shutdown, and removes their containers and
-/// network. With --remove-volumes it also deletes the data directories of all nodes, replicas removed earlier
-/// included, after asking for the cluster's name. .env, master/config, slave-template/ and your edits stay.
+/// network. With --remove-volumes it also deletes the data directories or volumes of all nodes, replicas removed
+/// earlier included, after asking for the cluster's name. .env, master/config, slave-template/ and your edits stay.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Delete all data as well
@@ -50,9 +51,6 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         BTreeMap::new()
     };
     workdir::refuse_links(&folder, data.keys().copied())?;
-    // The master's last: as long as a replica has data, so has the master, whenever this is interrupted.
-    let doomed: Vec<PathBuf> = data.into_values().rev().flatten().collect();
-
     let running = observe::containers(&folder, &project).await?.len();
     // A folder `master/pgdata` alone does not make it ours to delete.
     if compose_file.is_none() && running == 0 && !workdir::is_project(&folder) {
@@ -62,6 +60,14 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let _lock = match args.dry_run {
         true => None,
         false => Some(Lock::take(&folder, "down")?),
+    };
+    let doomed = Doomed {
+        // The master's last: as long as a replica has data, so has the master, whenever this is interrupted.
+        directories: data.into_values().rev().flatten().collect(),
+        volumes: match args.remove_volumes {
+            true => data::volumes(&folder, &project).await?,
+            false => Volumes::new(),
+        },
     };
     let listing = listing(&folder, &doomed).await?;
     if args.dry_run {
@@ -84,17 +90,68 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let argv = workdir::compose(&folder, &project).down();
     ui.detail(&argv.pasteable());
     process::run(&argv, &folder, DOWN_LIMIT).await?;
-    refuse_folders_in_use(&folder, &doomed)?;
-    delete(&folder, &doomed).await?;
+    refuse_folders_in_use(&folder, &doomed.directories)?;
+    refuse_volumes_in_use(&folder, &doomed.volumes).await?;
+    delete(&folder, &doomed.directories).await?;
+    delete_volumes(&folder, &project, &doomed.volumes).await?;
     let stopped = match running {
         0 => "nothing was running".to_owned(),
         count => format!("{count} containers stopped and removed"),
     };
-    ui.note(&match (args.remove_volumes, doomed.len()) {
-        (false, _) => format!("{stopped}; the data stays, `pgcluster up` starts it again"),
-        (true, 0) => format!("{stopped}; there was no data to delete"),
-        (true, count) => format!("{stopped}; {count} data directories deleted"),
+    let deleted = match (doomed.directories.len(), doomed.volumes.len()) {
+        (0, 0) => "there was no data to delete".to_owned(),
+        (count, 0) => format!("{count} data directories deleted"),
+        (0, count) => format!("{count} volumes deleted"),
+        (directories, volumes) => format!("{directories} data directories and {volumes} volumes deleted"),
+    };
+    ui.note(&match args.remove_volumes {
+        false => format!("{stopped}; the data stays, `pgcluster up` starts it again"),
+        true => format!("{stopped}; {deleted}"),
     });
+    if let Some(written) = workdir::written(&folder).ok().flatten()
+        && args.remove_volumes
+        && written.in_volumes
+        && written.project != project
+    {
+        ui.note(&format!(
+            "kept: the volumes of {}, which docker-compose.yml is of: they belong to the path this folder had",
+            written.project
+        ));
+    }
+    Ok(())
+}
+
+/// The data of all nodes, wherever it is.
+struct Doomed {
+    directories: Vec<PathBuf>,
+    volumes: Volumes,
+}
+
+impl Doomed {
+    fn is_empty(&self) -> bool {
+        self.directories.is_empty() && self.volumes.is_empty()
+    }
+}
+
+/// Any container has a right to its volume, a stopped one too; Docker would delete the other volumes first.
+async fn refuse_volumes_in_use(folder: &Path, volumes: &Volumes) -> Result<()> {
+    if volumes.is_empty() {
+        return Ok(());
+    }
+    let argv = docker::users_of_volumes(volumes.values());
+    let users = process::run(&argv, folder, DOCKER_LIMIT).await?;
+    let problems = users
+        .lines()
+        .map(|name| {
+            Problem::new(format!(
+                "the container {name} uses a volume of this cluster; nothing was deleted"
+            ))
+            .fix(format!(
+                "`docker rm --force {name}` if it is not needed, then try again"
+            ))
+        })
+        .collect();
+    Failure::unless_empty(Kind::Input, problems)?;
     Ok(())
 }
 
@@ -131,19 +188,39 @@ async fn confirm(args: &Args, project: &str, ui: Ui) -> Result<()> {
     Err(Failure::new(Kind::Input, problem).into())
 }
 
-/// Each directory with its size, for people.
-async fn listing(folder: &Path, doomed: &[PathBuf]) -> Result<Vec<String>> {
+/// Each directory and volume with its size, for people.
+async fn listing(folder: &Path, doomed: &Doomed) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    for directory in doomed {
+    for directory in &doomed.directories {
         let size = match size_of(directory) {
             Ok(bytes) => Some(bytes),
             // It belongs to the container's user.
             Err(_) => size_by_helper(folder, directory).await,
         };
-        let size = size.map_or("size unknown".to_owned(), |bytes| ByteSize(bytes).to_string());
-        lines.push(format!("{}  {size}", below(folder, directory)));
+        lines.push(format!("{}  {}", below(folder, directory), shown(size)));
+    }
+    let sizes = sizes_of_volumes(folder, &doomed.volumes)
+        .await
+        .unwrap_or_default();
+    for (id, name) in doomed.volumes.iter().rev() {
+        lines.push(format!("volume {name}  {}", shown(sizes.get(id).copied())));
     }
     Ok(lines)
+}
+
+fn shown(size: Option<u64>) -> String {
+    size.map_or("size unknown".to_owned(), |bytes| ByteSize(bytes).to_string())
+}
+
+/// Node → bytes in its volume; nothing where no image is left to look with.
+async fn sizes_of_volumes(folder: &Path, volumes: &Volumes) -> Option<BTreeMap<u32, u64>> {
+    if volumes.is_empty() {
+        return None;
+    }
+    let image = any_image(folder).await.ok()?;
+    let argv = docker::sizes_of_volumes(volumes, &image);
+    let output = process::run(&argv, folder, DOCKER_LIMIT).await.ok()?;
+    Some(docker::parse_sizes(&output))
 }
 
 /// Bytes in the files below `directory`; links are counted as themselves.
@@ -184,6 +261,29 @@ async fn delete(folder: &Path, doomed: &[PathBuf]) -> Result<()> {
         .iter()
         .filter(|path| path.symlink_metadata().is_ok())
         .map(|path| Problem::new(format!("{} is still there", path.display())).fix("delete it as root"))
+        .collect();
+    Failure::unless_empty(Kind::Failed, problems)?;
+    Ok(())
+}
+
+/// Deletes the volumes, the master's last, and sees that they are gone.
+async fn delete_volumes(folder: &Path, project: &str, volumes: &Volumes) -> Result<()> {
+    let (master, replicas): (Vec<_>, Vec<_>) = volumes.iter().partition(|(id, _)| **id == 0);
+    for group in [replicas, master] {
+        let names: Vec<&String> = group.into_iter().map(|(_, name)| name).collect();
+        if !names.is_empty() {
+            process::run(&docker::remove_volumes(&names), folder, DELETE_LIMIT).await?;
+        }
+    }
+    if volumes.is_empty() {
+        return Ok(());
+    }
+    let left = data::volumes(folder, project).await?;
+    let problems = left
+        .values()
+        .map(|name| {
+            Problem::new(format!("the volume {name} is still there")).fix(format!("docker volume rm {name}"))
+        })
         .collect();
     Failure::unless_empty(Kind::Failed, problems)?;
     Ok(())

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use crate::cli::Global;
+use crate::data;
 use crate::project::{Project, Wish};
 use crate::reconcile;
-use crate::settings;
+use crate::settings::{self, DataPlace};
 use crate::topology;
 use crate::ui::Ui;
 use crate::workdir;
@@ -22,17 +25,23 @@ pub struct Args {
     dry_run: bool,
 }
 
-pub fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
+pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let folder = workdir::locate(&global.folder)?;
     let env_file = global.env_file.as_deref();
     let wish = Wish {
-        replicas: args.replicas,
+        replicas: match args.replicas {
+            Some(wished) => Some(wished),
+            None => data::replicas_in_volumes(&folder).await,
+        },
         ..Wish::default()
     };
     let project = if args.dry_run {
-        Project::load(&folder, env_file, &wish)?
+        let project = Project::load(&folder, env_file, &wish)?;
+        data::refuse_elsewhere(&project, false).await?;
+        project
     } else {
         let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "generate")?;
+        data::refuse_elsewhere(&project, false).await?;
         project.write()?;
         project
     };
@@ -47,11 +56,11 @@ pub fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             project.unchanged
         ));
     }
-    notes(&project, ui)
+    notes(&project, ui).await
 }
 
 /// Says what a user should know and may have overlooked: passwords that lie open, and what is left behind.
-pub fn notes(project: &Project, ui: Ui) -> Result<()> {
+pub async fn notes(project: &Project, ui: Ui) -> Result<()> {
     let known = project.settings.default_passwords();
     if !project.settings.bind.is_loopback() && !known.is_empty() {
         ui.note(&format!(
@@ -71,12 +80,21 @@ pub fn notes(project: &Project, ui: Ui) -> Result<()> {
             "kept: {path}, which slave-template/ does not have; delete it if it is not yours, then `pgcluster up`"
         ));
     }
-    let data = workdir::data_directories(&project.topology.folder)?;
-    for id in data.keys().filter(|id| !project.topology.has(**id)) {
+    let topology = &project.topology;
+    let mut data: BTreeMap<u32, String> = workdir::data_directories(&topology.folder)?
+        .into_keys()
+        .map(|id| (id, format!("{}/pgdata", topology::title(id))))
+        .collect();
+    if project.settings.data == DataPlace::Volume {
+        // Where Docker cannot be asked, this much is left unsaid.
+        let volumes = data::volumes(&topology.folder, &topology.project).await;
+        let volumes = volumes.unwrap_or_default().into_iter();
+        data.extend(volumes.map(|(id, name)| (id, format!("the volume {name}"))));
+    }
+    for (_, place) in data.iter().filter(|(id, _)| !topology.has(**id)) {
         ui.note(&format!(
-            "kept: {}/pgdata, of a replica that is not among the {} wanted",
-            topology::title(*id),
-            project.topology.replicas().len()
+            "kept: {place}, of a replica that is not among the {} wanted",
+            topology.replicas().len()
         ));
     }
     Ok(())

@@ -19,7 +19,7 @@ use crate::ui::Ui;
 /// Runs the command that was asked for.
 pub async fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
     match &cli.command {
-        Command::Generate(args) => generate::run(args, &cli.global, ui),
+        Command::Generate(args) => generate::run(args, &cli.global, ui).await,
         Command::Up(args) => up::run(args, &cli.global, ui).await,
         Command::Down(args) => down::run(args, &cli.global, ui).await,
         Command::Status(args) => status::run(args, &cli.global, ui).await,

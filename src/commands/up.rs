@@ -5,7 +5,8 @@ use anyhow::Result;
 use crate::checks::{self, Machine};
 use crate::cli::Global;
 use crate::commands::generate;
-use crate::error::{Failure, Kind, Problem};
+use crate::data;
+use crate::error::{self, Kind};
 use crate::execute;
 use crate::logins;
 use crate::observe;
@@ -15,7 +16,7 @@ use crate::prove;
 use crate::reconcile;
 use crate::settings::MAX_REPLICAS;
 use crate::settle;
-use crate::topology::{self, MASTER_SERVICE};
+use crate::topology::MASTER_SERVICE;
 use crate::ui::{Board, Mark, Ui, seconds};
 use crate::url::Place;
 use crate::workdir;
@@ -46,7 +47,10 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let folder = workdir::locate(&global.folder)?;
     let env_file = global.env_file.as_deref();
     let wish = Wish {
-        replicas: args.replicas,
+        replicas: match args.replicas {
+            Some(wished) => Some(wished),
+            None => data::replicas_in_volumes(&folder).await,
+        },
         keys: args
             .mode
             .iter()
@@ -57,7 +61,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         return dry_run(&Project::load(&folder, env_file, &wish)?, ui).await;
     }
     let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "up")?;
-    refuse_orphaned_replicas(&project)?;
+    data::refuse_orphans_in_folders(&project)?;
     let mut board = Board::new(ui, title_width(&project));
     let result = converge(&project, ui, &mut board, Duration::from_secs(args.timeout)).await;
     board.finish();
@@ -72,13 +76,13 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             width = title_width(&project)
         ));
     }
-    generate::notes(&project, ui)
+    generate::notes(&project, ui).await
 }
 
 /// Everything from the checks to the proof, which it gives back in words.
 async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duration) -> Result<String> {
     board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
-    let machine = checks::look(project).await?;
+    let machine = look(project).await?;
     if machine
         .containers
         .get(MASTER_SERVICE)
@@ -98,6 +102,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     board.show("files", Mark::Done, 0, &files);
 
     images(project, &machine, ui, board).await?;
+    data::refuse_orphans_in_volumes(project, &machine.containers).await?;
 
     // After the files are written: servers are judged by them.
     let observed = observe::servers(project, machine.containers).await;
@@ -111,24 +116,14 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     prove::prove(project, &settled).await
 }
 
-/// A master without data would be made anew, and empty, beside replicas that hold everything.
-fn refuse_orphaned_replicas(project: &Project) -> Result<()> {
-    let data = workdir::data_directories(&project.topology.folder)?;
-    let whole = |id: &u32| {
-        let paths = data.get(id).into_iter().flatten();
-        paths.into_iter().any(|path| path.ends_with("pgdata"))
-    };
-    match data.keys().find(|id| **id != 0 && whole(id)) {
-        Some(&replica) if !whole(&0) => Err(Failure::new(
-            Kind::Input,
-            Problem::new(format!(
-                "master/pgdata is missing, and {}/pgdata holds the data of a cluster: a new master would be empty",
-                topology::title(replica)
-            ))
-            .fix("put master/pgdata back; or, to begin anew, run `pgcluster down --remove-volumes` first"),
-        )
-        .into()),
-        _ => Ok(()),
+/// The machine, unless the data of this cluster is somewhere else: that matters more than a busy port.
+async fn look(project: &Project) -> Result<Machine> {
+    let (machine, elsewhere) = tokio::join!(checks::look(project), data::refuse_elsewhere(project, true));
+    match elsewhere {
+        Err(refusal) if machine.is_ok() || error::exit_code(&refusal) == Kind::Input.exit_code() => {
+            Err(refusal)
+        }
+        _ => machine,
     }
 }
 
@@ -161,7 +156,7 @@ fn shortened(line: &str) -> String {
 }
 
 async fn dry_run(project: &Project, ui: Ui) -> Result<()> {
-    let machine = checks::look(project).await?;
+    let machine = look(project).await?;
     let mut steps: Vec<Planned> = reconcile::files(&project.changes);
     steps.extend(reconcile::images(&project.rendering, &machine.missing_images));
     let observed = observe::servers(project, machine.containers).await;

@@ -59,6 +59,7 @@ pub fn node_specs(common: &Common<'_>, topology: &Topology, sources: &Sources) -
         let mut spec = base.clone();
         spec.add("image", common.node_image.as_bytes());
         spec.add("port", node.port.to_string().as_bytes());
+        spec.add("volume", &[u8::from(common.in_volumes)]);
         spec.add("common", &sources.slave_template["node-common.sh"]);
         let entrypoint = if node.is_master() {
             &sources.master["master-entrypoint.sh"]

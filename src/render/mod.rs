@@ -174,7 +174,11 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
     context.insert("pool", &pool);
     let compose = run(&tera, COMPOSE_TEMPLATE, &context)?;
     if sources.is_users(COMPOSE_TEMPLATE) {
-        check_services(&compose, &specs)?;
+        let volumes = match common.in_volumes {
+            true => topology.nodes.iter().map(Node::title).collect(),
+            false => Vec::new(),
+        };
+        check_parts(&compose, &specs, &volumes)?;
     }
     files.push(public(
         "docker-compose.yml",
@@ -252,24 +256,25 @@ fn broken(error: &tera::Error) -> Failure {
     )
 }
 
-/// What a user's template gives must be YAML with every service that the tool will wait for.
-fn check_services(compose: &str, specs: &BTreeMap<String, String>) -> Result<(), Failure> {
+/// What a user's template gives must be YAML with every service that the tool will wait for, and every volume in which
+/// it will look for data.
+fn check_parts(compose: &str, specs: &BTreeMap<String, String>, volumes: &[String]) -> Result<(), Failure> {
     let problem = |what: String| {
         Problem::new(format!("{COMPOSE_TEMPLATE}: {what}"))
             .fix("correct the template, or remove your copy from templates/ to use the built-in one")
     };
     let parsed: serde_yaml::Value = serde_yaml::from_str(compose)
         .map_err(|error| Failure::new(Kind::Input, problem(format!("gives no valid YAML: {error}"))))?;
-    let problems = specs
+    let lacks = |kind: &str, name: &str| parsed.get(kind).and_then(|all| all.get(name)).is_none();
+    let services = specs
         .keys()
-        .filter(|service| {
-            parsed
-                .get("services")
-                .and_then(|all| all.get(service.as_str()))
-                .is_none()
-        })
-        .map(|service| problem(format!("gives no service {service}")))
-        .collect();
+        .filter(|service| lacks("services", service))
+        .map(|service| problem(format!("gives no service {service}")));
+    let volumes = volumes
+        .iter()
+        .filter(|volume| lacks("volumes", volume))
+        .map(|volume| problem(format!("gives no volume {volume}, and DATA is `volume`")));
+    let problems = services.chain(volumes).collect();
     Failure::unless_empty(Kind::Input, problems)
 }
 

@@ -56,14 +56,27 @@ pub fn own_compose_file(folder: &Path) -> Result<Option<String>> {
     .into())
 }
 
-/// The number of replicas in the folder's Compose file, if there is one.
+/// What the folder's Compose file says of the cluster that it was written for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Compose's name for it; that of another folder, where this one was moved or copied.
+    pub project: String,
+    pub replicas: u32,
+    pub in_volumes: bool,
+}
+
+/// Reads the folder's Compose file, if there is one.
 ///
 /// # Errors
 /// The file is not one that pgcluster wrote, or cannot be read any more.
-pub fn existing_replicas(folder: &Path) -> Result<Option<u32>> {
+pub fn written(folder: &Path) -> Result<Option<Written>> {
     #[derive(Deserialize)]
     struct ComposeFile {
+        #[serde(default)]
+        name: String,
         services: BTreeMap<String, serde_yaml::Value>,
+        #[serde(default)]
+        volumes: BTreeMap<String, serde_yaml::Value>,
     }
     let Some(text) = own_compose_file(folder)? else {
         return Ok(None);
@@ -80,7 +93,19 @@ pub fn existing_replicas(folder: &Path) -> Result<Option<u32>> {
         .keys()
         .filter_map(|service| topology::replica_of_service(service))
         .max();
-    Ok(Some(highest.unwrap_or(0)))
+    Ok(Some(Written {
+        project: parsed.name,
+        replicas: highest.unwrap_or(0),
+        in_volumes: parsed.volumes.contains_key(&topology::title(0)),
+    }))
+}
+
+/// The number of replicas in the folder's Compose file, if there is one.
+///
+/// # Errors
+/// As [`written`].
+pub fn existing_replicas(folder: &Path) -> Result<Option<u32>> {
+    Ok(written(folder)?.map(|written| written.replicas))
 }
 
 /// # Errors
@@ -102,6 +127,23 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn the_compose_file_tells_whose_data_is_where() {
+        fn check(text: &str, project: &str, in_volumes: bool) {
+            let folder = tempfile::tempdir().unwrap();
+            let text = format!("# Rendered by pgcluster\n{text}\nservices: {{postgres-master: {{}}}}\n");
+            fs::write(folder.path().join(COMPOSE_FILE), text).unwrap();
+            let written = written(folder.path()).unwrap().unwrap();
+            assert_eq!(
+                (written.project.as_str(), written.in_volumes),
+                (project, in_volumes)
+            );
+        }
+        check("name: p", "p", false);
+        check("name: p\nvolumes: {master: {labels: {a: b}}}", "p", true);
+        check("volumes: {mine: }", "", false);
+    }
 
     #[test]
     fn replicas_are_counted_in_our_own_compose_file_only() {

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
-pub use compose_file::{compose, existing_replicas, own_compose_file, refuse_without_cluster};
+pub use compose_file::{
+    Written, compose, existing_replicas, own_compose_file, refuse_without_cluster, written,
+};
 pub use lock::{Lock, is_in_use};
 
 use crate::assets::read_if_there;

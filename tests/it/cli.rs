@@ -21,3 +21,5 @@ mod output;
 mod ports;
 #[cfg(unix)]
 mod up;
+#[cfg(unix)]
+mod volumes;

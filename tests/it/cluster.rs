@@ -21,6 +21,7 @@ use std::sync::Once;
 pub use engine::docker;
 pub use outcome::{Outcome, eventually};
 pub use replication::services;
+pub use running::Running;
 pub use sql::Login;
 
 use seats::{Seat, free_port};

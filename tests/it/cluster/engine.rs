@@ -114,6 +114,35 @@ impl Cluster {
         ])
     }
 
+    /// Runs a shell command as root in a container that sees the volume of `node` at /volume and cannot write there.
+    #[track_caller]
+    pub fn in_volume(&self, node: &str, script: &str) -> String {
+        let image = compose_values(&self.folder, "image: ").into_iter().next();
+        let image = image.expect("a rendered Compose file names images");
+        let volume = format!("{}_{node}", self.project().expect("the cluster is rendered"));
+        let mount = format!("type=volume,source={volume},target=/volume,readonly");
+        docker([
+            "run",
+            "--rm",
+            "--network=none",
+            "--mount",
+            &mount,
+            "--entrypoint=bash",
+            &image,
+            "-c",
+            script,
+        ])
+    }
+
+    /// Names of the volumes that Compose made for the cluster, and of those labelled like it.
+    pub fn volumes(&self) -> Vec<String> {
+        let project = self.project().expect("the cluster is rendered");
+        let names = docker(["volume", "ls", "-q", "--filter", &project_filter(&project)]);
+        let mut names: Vec<String> = names.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
     /// `docker compose` as a user without pgcluster types it in the folder.
     pub fn compose<const N: usize>(&self, arguments: [&str; N]) -> Outcome {
         let mut command = clean("docker".as_ref());

@@ -58,6 +58,7 @@ impl Cluster {
                 }
             };
             remove(&["rm", "--force", "--volumes"], list(&["ps", "-aq"]));
+            remove(&["volume", "rm", "--force"], list(&["volume", "ls", "-q"]));
             remove(&["network", "rm"], list(&["network", "ls", "-q"]));
         }
         // The data belongs to the containers' user, so this works as root only.

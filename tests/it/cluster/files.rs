@@ -37,6 +37,17 @@ impl Cluster {
         self.folder.join(path).symlink_metadata().is_ok()
     }
 
+    /// Whether the node has this beside or as its data directory, in its folder or in its volume.
+    pub fn holds(&self, node: &str, name: &str) -> bool {
+        match self.setting("DATA").as_str() {
+            "volume" => self
+                .in_volume(node, "ls -a /volume")
+                .lines()
+                .any(|found| found == name),
+            _ => self.exists(&format!("{node}/{name}")),
+        }
+    }
+
     /// All files but data directories and the lock, which names the process that had it last.
     pub fn files(&self) -> Files {
         let mut files = BTreeMap::new();

@@ -54,6 +54,11 @@ impl Running<'_> {
         self.ends()
     }
 
+    /// The same at this moment.
+    pub fn kill_now(self) -> Outcome {
+        self.kill_after(Duration::ZERO)
+    }
+
     /// Kills it and all that it started, `after` its start.
     pub fn kill_with_children_after(self, after: Duration) -> Outcome {
         std::thread::sleep(after.saturating_sub(self.started.elapsed()));

@@ -72,6 +72,15 @@ fn files_of_a_mode_with_pgbouncer() {
 }
 
 #[test]
+fn compose_file_with_data_in_volumes() {
+    check(
+        &Folder::generated(1, "DATA=volume\n"),
+        "docker-compose.yml",
+        "compose_volume",
+    );
+}
+
+#[test]
 fn pool_configuration() {
     check(&Folder::generated(2, ""), "pgpool/pgpool.conf", "pgpool_conf");
 }

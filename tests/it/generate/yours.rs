@@ -232,3 +232,16 @@ fn a_link_out_of_the_folder_is_refused() {
     check("pgpool");
     check(".pgcluster");
 }
+
+#[test]
+fn a_template_without_volumes_is_refused_where_the_data_is_to_be_in_them() {
+    let folder = Folder::new();
+    folder.write(".env", "DATA=volume\n");
+    let without = TEMPLATE.split("\n{%- if in_volumes %}\n\n#").next().unwrap();
+    folder.write("templates/docker-compose.yml.tera", format!("{without}\n"));
+    folder
+        .pgcluster(&["generate", "1"])
+        .assert()
+        .code(2)
+        .stderr(contains("docker-compose.yml.tera: gives no volume master").and(contains("slave-1")));
+}

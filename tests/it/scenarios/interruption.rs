@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Cluster, eventually};
+use crate::cluster::{Cluster, Running, eventually};
 
 #[test]
 fn an_up_that_is_killed_is_continued_by_the_next() {
@@ -62,6 +62,17 @@ fn a_replica_killed_in_its_base_backup_clones_afresh() {
     let Some(cluster) = Cluster::new("half a clone") else {
         return;
     };
+    let up = stopped_in_a_base_backup(&cluster);
+    up.interrupt().exits(130);
+
+    cluster.docker_each("kill", "postgres-slave1");
+    cluster.run(["up"]).exits(0);
+
+    has_cloned_afresh(&cluster);
+}
+
+/// An `up` whose replica 1 is paused in the middle of its clone.
+pub fn stopped_in_a_base_backup(cluster: &Cluster) -> Running<'_> {
     cluster.up(0);
     // Some 300 MB, so that there is a middle.
     cluster.sql(
@@ -71,22 +82,21 @@ fn a_replica_killed_in_its_base_backup_clones_afresh() {
             FROM generate_series(1, 280000) id",
     );
     let backup = "SELECT count(*) FROM pg_stat_progress_basebackup WHERE phase LIKE 'streaming%'";
-    let first = cluster.start_up(1);
+    let up = cluster.start_up(1);
     eventually("the base backup streams", 30, "1".to_owned(), || {
         cluster.sql("master", backup)
     });
     cluster.docker_each("pause", "postgres-slave1");
-    let in_the_middle = cluster.exists("slave-1/pgdata.new") && !cluster.exists("slave-1/pgdata");
+    let in_the_middle = cluster.holds("slave-1", "pgdata.new") && !cluster.holds("slave-1", "pgdata");
     assert!(
         in_the_middle,
         "the backup was complete before it could be stopped: make the table larger"
     );
-    first.interrupt().exits(130);
+    up
+}
 
-    cluster.docker_each("kill", "postgres-slave1");
-    cluster.run(["up"]).exits(0);
-
-    is_whole(&cluster);
+pub fn has_cloned_afresh(cluster: &Cluster) {
+    is_whole(cluster);
     assert_eq!(cluster.sql("slave-1", "SELECT count(*) FROM ballast"), "280000");
     assert!(cluster.log("postgres-slave1").contains("cloned"));
 }
@@ -95,7 +105,7 @@ fn is_whole(cluster: &Cluster) {
     cluster.replicates_to(1);
     for node in ["master", "slave-1"] {
         assert!(
-            !cluster.exists(&format!("{node}/pgdata.new")),
+            !cluster.holds(node, "pgdata.new"),
             "{node}: something half made is left"
         );
     }

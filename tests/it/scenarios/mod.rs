@@ -12,3 +12,4 @@ mod secrets;
 mod security;
 mod status;
 mod tuning;
+mod volumes;
