@@ -1,5 +1,7 @@
 //! Is this machine able to run the cluster? Looks at everything first, then names every problem at once.
 
+mod memory;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -32,9 +34,11 @@ pub struct Machine {
     pub containers: Containers,
     /// Images that have to be built.
     pub missing_images: Vec<String>,
+    /// What works and may not work well.
+    pub warnings: Vec<String>,
 }
 
-/// Looks at the engine, Compose, containers, images, ports and the disk, at the same time.
+/// Looks at the engine, its memory, Compose, containers, images, ports and the disk, at the same time.
 ///
 /// # Errors
 /// [`Kind::Machine`] with every problem and its fix.
@@ -50,9 +54,10 @@ pub async fn look(project: &Project) -> Result<Machine> {
     }
     let folder = &project.topology.folder;
     let images = &project.rendering.images;
-    let (engine, compose, containers, missing_images) = tokio::join!(
+    let (engine, compose, memory, containers, missing_images) = tokio::join!(
         engine_version(folder),
         compose_version(folder),
+        engine_memory(folder),
         observe::containers(folder, &project.topology.project),
         missing_images(folder, [&images.node, &images.pool]),
     );
@@ -77,6 +82,8 @@ pub async fn look(project: &Project) -> Result<Machine> {
     let place = data::place(project).await;
     let free = workdir::free_space(&place);
     problems.extend(too_little_space(project, &containers, &place, &free));
+    let (too_little_memory, warning) = memory.map_or((None, None), |total| memory::check(project, total));
+    problems.extend(too_little_memory);
     Failure::unless_empty(Kind::Machine, problems)?;
 
     Ok(Machine {
@@ -87,6 +94,7 @@ pub async fn look(project: &Project) -> Result<Machine> {
         ),
         containers,
         missing_images: missing_images?,
+        warnings: warning.into_iter().collect(),
     })
 }
 
@@ -96,6 +104,12 @@ async fn engine_version(folder: &std::path::Path) -> Result<String, Problem> {
         .await
         .map_err(|error| Problem::new(error.to_string()))?;
     docker::parse_engine_version(&finished.stdout).ok_or_else(|| docker::engine_away(&finished.stderr))
+}
+
+/// Bytes of memory of the engine's machine; with Docker Desktop that is a virtual one.
+async fn engine_memory(folder: &std::path::Path) -> Option<u64> {
+    let output = process::run(&docker::memory(), folder, DOCKER_LIMIT).await.ok()?;
+    output.trim().parse().ok().filter(|bytes| *bytes > 0)
 }
 
 async fn compose_version(folder: &std::path::Path) -> Result<String, Problem> {

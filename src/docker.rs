@@ -82,6 +82,11 @@ pub fn compose_version() -> Argv {
     docker().and(["compose", "version", "--short"])
 }
 
+/// Bytes of memory that the engine's machine has.
+pub fn memory() -> Argv {
+    docker().and(["info", "--format", "{{.MemTotal}}"])
+}
+
 /// The project's containers, running or not, one JSON object a line.
 pub fn containers(project: &str) -> Argv {
     let format = format!(

@@ -92,6 +92,9 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
         logins::check(project).await?;
     }
     board.show("checks", Mark::Done, 0, &machine.summary);
+    for warning in &machine.warnings {
+        ui.note(warning);
+    }
 
     project.write()?;
     let files = format!(

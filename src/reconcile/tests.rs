@@ -17,6 +17,7 @@ fn rendering(topology: &Topology) -> Rendering {
             .services()
             .map(|service| (service, "spec".to_owned()))
             .collect(),
+        configured: Default::default(),
         config_hashes: topology
             .nodes
             .iter()

@@ -2,9 +2,6 @@
 
 use serde::Serialize;
 
-/// Pgpool-II's `num_init_children`: the clients that it serves at once, the last of which gets an error.
-pub const POOL_CHILDREN: u32 = 100;
-
 /// What the templates see of PgBouncer.
 #[derive(Debug, Serialize)]
 pub struct View {
@@ -57,7 +54,7 @@ mod tests {
 
     #[test]
     fn several_roles_and_databases_fit_at_once() {
-        let view = view(POOL_CHILDREN);
+        let view = view(100);
         assert_eq!((view.pool, view.share, view.pairs), (20, 60, 4));
     }
 }

@@ -36,6 +36,7 @@ pub fn base_spec(common: &Common<'_>, sources: &Sources) -> Fingerprint {
         sources.template("templates/docker-compose.yml.tera").as_bytes(),
     );
     base.add("override", &sources.compose_override);
+    base.add("shm", common.sizing.shm_size.to_string().as_bytes());
     base.add("secrets", common.generation.to_string().as_bytes());
     for value in [
         &common.bind,

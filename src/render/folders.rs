@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tera::{Context, Tera};
 
+use super::configured::{self, Configured};
 use super::fingerprint::Fingerprint;
 use super::{POOL_BACKENDS, Rendered, public, run};
 use crate::assets::{CONFIG_FOLDER, LOCAL_CONF, Sources};
@@ -76,6 +77,38 @@ pub fn node(
     }
     Ok((files, config_hash))
 }
+
+/// What the node's server will read: the user's files and `rendered`, from `cluster.conf` on.
+pub fn configured(sources: &Sources, node: &Node, rendered: &[Rendered]) -> Configured {
+    let users = match node.is_master() {
+        true => &sources.master,
+        false => &sources.slave_template,
+    };
+    let mut files = users.clone();
+    let prefix = format!("{}/", node.title());
+    let below = |path: &str| path.strip_prefix(&prefix).map(str::to_owned);
+    files.extend(
+        rendered
+            .iter()
+            .filter_map(|file| Some((below(&file.path)?, file.content.clone()))),
+    );
+    files.remove(LOCAL);
+    if let Some(local) = sources.locals.get(&node.id) {
+        files.insert(LOCAL.to_owned(), local.clone());
+    }
+    configured::read("config/cluster.conf", &files)
+}
+
+/// What Pgpool-II will read.
+pub fn pool_configured(rendered: &[Rendered]) -> Configured {
+    let files = rendered
+        .iter()
+        .map(|file| (file.path.clone(), file.content.clone()));
+    configured::read("pgpool/pgpool.conf", &files.collect())
+}
+
+/// A node's own file, from its folder.
+const LOCAL: &str = "config/local.conf";
 
 /// Files of a configuration folder that never come from the user's template folder.
 fn is_tool_owned(path: &str) -> bool {

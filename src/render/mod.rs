@@ -1,6 +1,8 @@
 //! Settings and topology → the files of the project folder. Pure: bytes in, bytes out.
 
 mod bouncer;
+pub mod configured;
+mod consistency;
 pub mod filters;
 mod fingerprint;
 mod folders;
@@ -10,9 +12,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tera::{Context, Tera};
 
+use self::configured::Configured;
 use crate::assets::Sources;
 use crate::error::{Failure, Kind, Problem};
-use crate::settings::{self, Choice, DataPlace, Settings};
+use crate::settings::{self, Choice, DataPlace, Settings, Sizing};
 use crate::topology::{BOUNCER_SERVICE, MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology};
 
 /// Counts how often a password was changed, so that containers which hold the old one are told by their fingerprint.
@@ -46,6 +49,8 @@ pub struct Rendering {
     pub specs: BTreeMap<String, String>,
     /// Node → fingerprint of its configuration files.
     pub config_hashes: BTreeMap<u32, String>,
+    /// Node → what its server will read from those files.
+    pub configured: BTreeMap<u32, Configured>,
 }
 
 /// Image names with a tag made from their content.
@@ -89,11 +94,12 @@ pub struct Common<'a> {
     connection_mode: &'static str,
     /// PgBouncer stands in front of Pgpool-II.
     has_bouncer: bool,
-    /// Clients that Pgpool-II serves at once.
-    pool_children: u32,
     read_consistency: &'static str,
     query_cache: &'static str,
     profile: &'static str,
+    /// The numbers of the profile, by their own names.
+    #[serde(flatten)]
+    sizing: Sizing,
     /// Seconds.
     cache_ttl: u32,
     /// Bytes.
@@ -107,7 +113,7 @@ pub struct Common<'a> {
 /// Renders everything.
 ///
 /// # Errors
-/// A broken template, with its file and line as Tera reports them.
+/// A broken template, with its file and line as Tera reports them; configuration files that contradict each other.
 pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Result<Rendering, Failure> {
     let tera = engine(sources)?;
     let images = fingerprint::images(settings, sources);
@@ -126,10 +132,10 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         generation: generation(settings, sources),
         connection_mode: settings.mode.word(),
         has_bouncer: settings.mode.has_bouncer(),
-        pool_children: bouncer::POOL_CHILDREN,
         read_consistency: settings.consistency.word(),
         query_cache: settings.cache.word(),
         profile: settings.profile.word(),
+        sizing: settings.profile.sizing(),
         cache_ttl: settings.cache_ttl,
         max_replica_lag: settings.max_replica_lag,
         in_volumes: settings.data == DataPlace::Volume,
@@ -141,8 +147,10 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
 
     let mut files = Vec::new();
     let mut config_hashes = BTreeMap::new();
+    let mut configured = BTreeMap::new();
     for node in &topology.nodes {
         let (node_files, config_hash) = folders::node(&tera, &mut context, sources, node)?;
+        configured.insert(node.id, folders::configured(sources, node, &node_files));
         files.extend(node_files);
         config_hashes.insert(node.id, config_hash);
     }
@@ -156,8 +164,11 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         POOL_SERVICE.to_owned(),
         fingerprint::pool_spec(&common, topology, sources, &pool_files),
     );
+    let pool_configured = folders::pool_configured(&pool_files);
+    let problems = consistency::problems(topology, settings.profile, &configured, &pool_configured);
+    Failure::unless_empty(Kind::Input, problems)?;
     files.extend(pool_files);
-    let mut bouncer = bouncer::view(common.pool_children);
+    let mut bouncer = bouncer::view(common.sizing.pool_children);
     if common.has_bouncer {
         context.insert("bouncer", &bouncer);
         let bouncer_files = folders::bouncer(&tera, &context, sources)?;
@@ -200,6 +211,7 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         images,
         specs,
         config_hashes,
+        configured,
     })
 }
 

@@ -9,11 +9,13 @@ use crate::error::Problem;
 
 mod choices;
 mod origin;
+mod profile;
 mod resolver;
 mod values;
 
 pub use choices::{Choice, ConnectionMode, DataPlace, Profile, QueryCache, ReadConsistency};
 pub use origin::{Origin, Value, is_secret, values};
+pub use profile::{RESERVE, Sizing};
 use resolver::Resolver;
 
 /// More replicas than this are refused: Pgpool-II has room for 128 backends, and a replica that clones takes two

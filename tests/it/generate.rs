@@ -3,6 +3,7 @@
 mod env;
 mod refused;
 mod rendered;
+mod tuning;
 mod values;
 mod yours;
 

@@ -150,7 +150,7 @@ fn engine_and_compose_are_reported_together() {
 }
 
 #[test]
-fn the_checks_cost_four_calls_of_docker() {
+fn the_checks_cost_five_calls_of_docker() {
     let docker = FakeDocker::working();
     docker
         .pgcluster(&folder(), &["up", "--dry-run"])
@@ -160,7 +160,13 @@ fn the_checks_cost_four_calls_of_docker() {
     calls.sort();
     assert_eq!(
         calls,
-        ["compose version", "image inspect", "ps --all", "version --format"]
+        [
+            "compose version",
+            "image inspect",
+            "info --format",
+            "ps --all",
+            "version --format"
+        ]
     );
 }
 
@@ -181,4 +187,18 @@ fn a_dry_run_tells_what_would_be_done_and_writes_nothing() {
                 .and(contains("start postgres-slave1  (no container)")),
         );
     assert_eq!(before.differences(&folder.state()), [""; 0]);
+}
+
+#[test]
+fn memory_that_the_servers_buffers_do_not_fit_into() {
+    let docker = FakeDocker::working();
+    docker.says("info", "402653183\n");
+    check(
+        &docker,
+        &folder(),
+        &[
+            "the shared_buffers of 3 nodes are 384.0 MiB",
+            "fix: choose a smaller PROFILE",
+        ],
+    );
 }

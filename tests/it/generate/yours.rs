@@ -93,7 +93,7 @@ fn a_template_of_the_users_wins() {
     let folder = Folder::new();
     folder.write(
         "templates/docker-compose.yml.tera",
-        TEMPLATE.replace("shm_size: 256mb", "shm_size: 1gb"),
+        TEMPLATE.replace("shm_size: {{ shm_size }}mb", "shm_size: 1gb"),
     );
     folder.generate(1);
     assert!(folder.text("docker-compose.yml").contains("shm_size: 1gb"));

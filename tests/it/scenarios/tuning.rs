@@ -33,6 +33,7 @@ fn a_limit_that_replicas_must_follow_goes_up_and_down() {
     let Some(cluster) = Cluster::new("limits") else {
         return;
     };
+    cluster.settings([("PROFILE", "small")]);
     cluster.up(1);
     cluster.writes("master", "kept");
 
