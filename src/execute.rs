@@ -59,7 +59,9 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
     let mut compose = false;
     for planned in steps {
         match &planned.step {
-            Step::ReloadPool | Step::Detach { .. } => correct(project, there, &planned.step).await?,
+            Step::ReloadPool | Step::Detach { .. } | Step::SetSynchronous { .. } => {
+                correct(project, there, &planned.step).await?
+            }
             Step::Unpause { service } => on_container(project, there, "unpause", service).await?,
             Step::Revive { service } => on_container(project, there, "restart", service).await?,
             Step::Start { .. } | Step::Remove { .. } => compose = true,
@@ -88,6 +90,7 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
     match step {
         Step::CreateSlot { id } => session(0)?.create_slot(&topology::name(*id)).await,
         Step::DropSlot { name } => session(0)?.drop_slot(name).await,
+        Step::SetSynchronous { names } => session(0)?.set_synchronous(names).await,
         Step::Reload { id } => session(*id)?.reload().await,
         Step::Restart { id } => on_container(project, there, "restart", &topology::service(*id)).await,
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,

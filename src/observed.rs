@@ -107,6 +107,10 @@ pub struct NodeFacts {
     /// Among them is one that a standby must not have lower than its primary, and it is being lowered.
     pub lowers_hot_standby: bool,
     pub receiver: Option<Receiver>,
+    /// The replicas that a commit waits for, where [`crate::reconcile`] set them: `synchronous_standby_names`.
+    pub synchronous: Option<String>,
+    /// Commits that wait for a replica at this moment.
+    pub waiting_commits: u32,
     pub senders: Vec<Sender>,
     pub slots: Vec<Slot>,
     pub base_backups: Vec<BaseBackup>,
@@ -194,6 +198,21 @@ impl Observed {
 }
 
 impl NodeFacts {
+    /// The replicas (node names) that a commit waits for, all of them, as the tool has set it; nothing for a list
+    /// that somebody else wrote.
+    pub fn synchronous_names(&self) -> Vec<String> {
+        let parse = || {
+            let (count, names) = self
+                .synchronous
+                .as_ref()?
+                .strip_prefix("FIRST ")?
+                .split_once(" (")?;
+            let names: Vec<String> = names.strip_suffix(')')?.split(", ").map(str::to_owned).collect();
+            (count.parse() == Ok(names.len())).then_some(names)
+        };
+        parse().unwrap_or_default()
+    }
+
     pub fn sender(&self, name: &str) -> Option<&Sender> {
         // A standby that reconnects may have an old sender beside the new one.
         self.senders

@@ -25,6 +25,8 @@ pub enum Step {
     CreateSlot { id: u32 },
     /// Drop the slot of a removed replica.
     DropSlot { name: String },
+    /// Let commits wait for these replicas (node names), and for no other.
+    SetSynchronous { names: Vec<String> },
     /// Make a server read its configuration again.
     Reload { id: u32 },
     /// Restart a server.
@@ -63,6 +65,10 @@ impl fmt::Display for Step {
             Step::Remove { service } => write!(f, "remove {service}"),
             Step::CreateSlot { id } => write!(f, "create slot {}", topology::name(*id)),
             Step::DropSlot { name } => write!(f, "drop slot {name}"),
+            Step::SetSynchronous { names } if names.is_empty() => {
+                write!(f, "let commits wait for no replica")
+            }
+            Step::SetSynchronous { names } => write!(f, "let commits wait for {}", names.join(", ")),
             Step::Reload { id } => write!(f, "reload {}", topology::title(*id)),
             Step::Restart { id } => write!(f, "restart {}", topology::title(*id)),
             Step::ReloadPool => write!(f, "reload the pool"),

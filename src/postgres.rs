@@ -2,6 +2,7 @@
 
 mod facts;
 mod marker;
+mod synchronous;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

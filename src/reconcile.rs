@@ -1,5 +1,7 @@
 //! The decision: what is wanted and what is there → what to do. Pure: no clock, no network, no process.
 
+mod synchronous;
+
 use crate::health;
 use crate::observed::Observed;
 use crate::plan::{Planned, Step};
@@ -57,6 +59,8 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
             }
             steps.push(Step::Detach { id }.because("the replica is removed"));
         }
+        let shorter = synchronous::before_removal(topology, observed, service);
+        steps.extend(shorter.filter(|planned| !steps.contains(planned)));
         steps.push(
             Step::Remove {
                 service: service.clone(),
@@ -94,6 +98,7 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
 pub fn corrections(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
     let mut steps = slots(topology, observed);
     steps.extend(configuration(topology, rendering, observed));
+    steps.extend(synchronous::steps(topology, observed));
     steps.extend(pool(topology, observed));
     steps
 }
@@ -174,7 +179,7 @@ fn pool(topology: &Topology, observed: &Observed) -> Vec<Planned> {
     }
     for node in &topology.nodes {
         let serving = health::node_state(topology, observed, node).is_serving();
-        if serving && !backends[&node.id].is_up() {
+        if serving && synchronous::may_read(topology, observed, node) && !backends[&node.id].is_up() {
             steps.push(Step::Attach { id: node.id }.because("the node serves, and the pool leaves it out"));
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::settings::{ConnectionMode, Settings};
+use crate::settings::{ConnectionMode, ReadConsistency, Settings};
 
 /// The folder of what only the user and the tool may read.
 pub const PRIVATE_FOLDER: &str = ".pgcluster";
@@ -112,6 +112,8 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     pub pool_port: u16,
     pub mode: ConnectionMode,
+    /// A commit waits until every replica shows it.
+    pub strict: bool,
 }
 
 impl Topology {
@@ -129,6 +131,7 @@ impl Topology {
             nodes: std::iter::once(master).chain(replicas).collect(),
             pool_port: settings.pool_port,
             mode: settings.mode,
+            strict: settings.consistency == ReadConsistency::Strict,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is wrong with a cluster, and the remedy.
 
-use super::{State, parts};
+use super::{State, node_state, parts};
 use crate::observed::Observed;
 use crate::topology::{self, BOUNCER_SERVICE, Topology};
 
@@ -57,6 +57,7 @@ pub fn findings(topology: &Topology, observed: &Observed) -> Vec<Finding> {
         });
     }
     let wanted: Vec<String> = topology.services().collect();
+    findings.extend(held_up(topology, observed));
     for (service, container) in &observed.containers {
         let (node, whose) = match topology::replica_of_service(service) {
             _ if wanted.contains(service) => continue,
@@ -71,6 +72,33 @@ pub fn findings(topology: &Topology, observed: &Observed) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Where commits wait for every replica, those that hold them up.
+fn held_up(topology: &Topology, observed: &Observed) -> Option<Finding> {
+    let master = observed.facts(topology.master().id)?;
+    let away: Vec<String> = master
+        .synchronous_names()
+        .iter()
+        .filter(|name| {
+            let node = topology.nodes.iter().find(|node| node.name() == **name);
+            !node.is_some_and(|node| node_state(topology, observed, node).is_serving())
+        })
+        .map(|name| topology::replica_of_name(name).map_or(name.clone(), topology::title))
+        .collect();
+    if away.is_empty() {
+        return None;
+    }
+    let now = match master.waiting_commits {
+        0 => String::new(),
+        count => format!(" ({count} now)"),
+    };
+    Some(Finding {
+        node: topology.master().title(),
+        problem: format!("commits wait for {}{now}", away.join(", ")),
+        remedy: "run `pgcluster up`: it starts what is stopped, and until then lets commits go on without it"
+            .to_owned(),
+    })
 }
 
 /// What to do about a node in this state.
@@ -164,6 +192,21 @@ mod tests {
                 facts(o, 0).slots.push(slot);
             },
             &["master: slot slave7 belongs to a replica that is gone, and keeps WAL"],
+        );
+    }
+
+    #[test]
+    fn a_replica_that_holds_up_commits_is_named() {
+        check(
+            |o| {
+                facts(o, 0).synchronous = Some("FIRST 2 (slave1, slave2)".into());
+                facts(o, 0).waiting_commits = 3;
+                facts(o, 0).senders.pop();
+            },
+            &[
+                "slave-2: does not stream from the master",
+                "master: commits wait for slave-2 (3 now)",
+            ],
         );
     }
 

@@ -36,6 +36,10 @@ SELECT json_build_object(
       AND (SELECT f.setting::bigint FROM pg_file_settings f WHERE f.name = s.name
            ORDER BY f.seqno DESC LIMIT 1) < s.setting::bigint),
   'receiver', (SELECT json_build_object('status', status, 'slot', slot_name) FROM pg_stat_wal_receiver),
+  -- A value from elsewhere than ALTER SYSTEM is the user's own.
+  'synchronous', (SELECT setting FROM pg_settings
+      WHERE name = 'synchronous_standby_names' AND sourcefile LIKE '%postgresql.auto.conf'),
+  'waiting_commits', (SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'),
   'senders', (SELECT coalesce(json_agg(json_build_object(
         'name', application_name, 'state', state,
         'behind', greatest(0, pg_wal_lsn_diff(here.lsn, replay_lsn)),

@@ -147,6 +147,94 @@ fn a_replica_that_came_back_gets_its_slot() {
     insta::assert_snapshot!(plan(2, |o| { facts(o, 0).slots.pop(); }), @"create slot slave2  (the master has no slot for it)");
 }
 
+/// The plan for two replicas where commits wait for all, after `change` to a healthy cluster of `replicas`, whose
+/// master waits for `listed`.
+fn strict_plan(replicas: u32, listed: &str, change: impl FnOnce(&mut Observed)) -> String {
+    let mut wanted = topology(2);
+    wanted.strict = true;
+    let mut observed = healthy(&topology(replicas));
+    facts(&mut observed, 0).synchronous = (!listed.is_empty()).then(|| listed.to_owned());
+    change(&mut observed);
+    plan_for(&wanted, observed)
+}
+
+#[test]
+fn commits_wait_for_the_replicas_that_stream() {
+    assert_eq!(strict_plan(2, "FIRST 2 (slave1, slave2)", |_| {}), "");
+    insta::assert_snapshot!(strict_plan(2, "", |_| {}), @"let commits wait for slave1, slave2  (slave1 streams)");
+    // Somebody else's list is not ours to keep to.
+    insta::assert_snapshot!(strict_plan(2, "ANY 1 (slave1, slave2)", |_| {}), @"let commits wait for slave1, slave2  (slave1 streams)");
+}
+
+#[test]
+fn a_new_replica_is_waited_for_before_it_gets_reads() {
+    fn joins(o: &mut Observed) {
+        if let Answer::Got(backends) = &mut o.pool {
+            backends.get_mut(&2).unwrap().status = "down".into();
+        }
+    }
+    insta::assert_snapshot!(strict_plan(2, "FIRST 1 (slave1)", joins), @"let commits wait for slave1, slave2  (slave2 streams)");
+    insta::assert_snapshot!(strict_plan(2, "FIRST 2 (slave1, slave2)", joins), @"attach slave-2 to the pool  (the node serves, and the pool leaves it out)");
+}
+
+#[test]
+fn no_commit_waits_for_a_replica_that_clones() {
+    let clones = |o: &mut Observed| {
+        facts(o, 0).senders.pop();
+        if let Answer::Got(backends) = &mut o.pool {
+            backends.get_mut(&2).unwrap().status = "down".into();
+        }
+    };
+    let plan = without_settling(|o| {
+        facts(o, 0).synchronous = Some("FIRST 2 (slave1, slave2)".into());
+        clones(o);
+    });
+    insta::assert_snapshot!(plan, @"let commits wait for slave1  (the others do not stream, or are no longer wanted)");
+}
+
+#[test]
+fn a_replica_that_is_away_gets_no_reads_before_commits_go_on_without_it() {
+    let plan = without_settling(|o| {
+        facts(o, 0).synchronous = Some("FIRST 2 (slave1, slave2)".into());
+        facts(o, 0).senders.pop();
+    });
+    insta::assert_snapshot!(plan, @"detach slave-2 from the pool  (it does not show what is committed)");
+}
+
+#[test]
+fn a_removed_replica_is_waited_for_no_more_before_its_container_goes() {
+    let gone = |o: &mut Observed| facts(o, 0).slots[2].active = false;
+    insta::assert_snapshot!(strict_plan(3, "FIRST 3 (slave1, slave2, slave3)", gone), @r"
+    reload the pool  (it has fewer nodes)
+    detach slave-3 from the pool  (the replica is removed)
+    let commits wait for slave1, slave2  (the replica is removed)
+    remove postgres-slave3  (not among the wanted nodes; its data directory stays)
+    drop slot slave3  (its replica is removed)
+    let commits wait for slave1, slave2  (the others do not stream, or are no longer wanted)
+    ");
+}
+
+#[test]
+fn nobody_is_waited_for_where_reads_may_be_late() {
+    let listed = |text: &'static str| move |o: &mut Observed| facts(o, 0).synchronous = Some(text.into());
+    insta::assert_snapshot!(plan(2, listed("FIRST 2 (slave1, slave2)")), @"let commits wait for no replica  (READ_CONSISTENCY is not strict)");
+    assert_eq!(
+        plan(2, listed("ANY 1 (slave1, slave2)")),
+        "",
+        "the user's own list"
+    );
+}
+
+/// The corrections for a cluster where commits wait for all, after `change`; a replica is away, so it cannot settle.
+fn without_settling(change: impl FnOnce(&mut Observed)) -> String {
+    let mut wanted = topology(2);
+    wanted.strict = true;
+    let mut observed = healthy(&wanted);
+    change(&mut observed);
+    let steps = corrections(&wanted, &rendering(&wanted), &observed);
+    steps.iter().map(|step| format!("{step}\n")).collect()
+}
+
 #[test]
 fn a_detached_node_is_attached_only_when_it_serves() {
     fn detach(o: &mut Observed) {

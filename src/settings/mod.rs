@@ -174,6 +174,7 @@ impl Settings {
         ]);
         r.distinct_ports(master_port, pool_port, &replica_ports);
         r.fits_mode(mode, consistency, &database);
+        r.promises(consistency, cache);
 
         if !resolver.problems.is_empty() {
             return Err(resolver.problems);

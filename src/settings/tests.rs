@@ -124,6 +124,27 @@ fn what_cannot_hold_behind_pgbouncer_is_refused() {
 }
 
 #[test]
+fn settings_that_contradict_each_other_are_refused() {
+    fn check(env: &str, expected: &[&str]) {
+        let problems = resolve(env, 1).err().unwrap_or_default();
+        assert_eq!(problems, expected, "{env}");
+    }
+    let cache = |level| {
+        format!(
+            "QUERY_CACHE: `all` answers from memory what may have changed meanwhile, and READ_CONSISTENCY={level} \
+             promises otherwise"
+        )
+    };
+    check("READ_CONSISTENCY=strict\nQUERY_CACHE=all", &[&cache("strict")]);
+    check("READ_CONSISTENCY=session\nQUERY_CACHE=all", &[&cache("session")]);
+    check("READ_CONSISTENCY=eventual\nQUERY_CACHE=all", &[]);
+    check(
+        "READ_CONSISTENCY=strict\nQUERY_CACHE=hint\nCONNECTION_MODE=transaction",
+        &[],
+    );
+}
+
+#[test]
 fn a_role_cannot_serve_twice() {
     let problems = resolve("REPLICATION_USER=postgresadmin", 0).unwrap_err();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! The kinds of values that several keys have: words, switches, amounts, lists.
 
 use super::resolver::Resolver;
-use super::{Choice, ConnectionMode, DataPlace, ReadConsistency};
+use super::{Choice, ConnectionMode, DataPlace, QueryCache, ReadConsistency};
 
 impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
     /// One word of a list.
@@ -135,5 +135,19 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
             );
         }
         names
+    }
+
+    /// Two settings that each may be chosen, and of which one breaks what the other promises.
+    pub fn promises(&mut self, consistency: ReadConsistency, cache: QueryCache) {
+        if consistency != ReadConsistency::Eventual && cache == QueryCache::All {
+            self.problem(
+                "QUERY_CACHE",
+                cache.word(),
+                &format!(
+                    "answers from memory what may have changed meanwhile, and READ_CONSISTENCY={consistency} promises otherwise"
+                ),
+                "use QUERY_CACHE=hint or off, or READ_CONSISTENCY=eventual",
+            );
+        }
     }
 }

@@ -77,6 +77,7 @@ fn decisions_are_pure() {
         "src/observed.rs",
         "src/plan.rs",
         "src/reconcile.rs",
+        "src/reconcile/",
         "src/render/",
         "src/target.rs",
         "src/topology.rs",
