@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{completions, config, down, generate, logs, man, psql, status, up, url};
+use crate::commands;
 
 /// A real PostgreSQL cluster on your own machine: one master, N streaming replicas and a Pgpool-II endpoint that
 /// splits reads from writes, under Docker Compose.
@@ -87,16 +87,17 @@ pub enum Color {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Generate(generate::Args),
-    Up(up::Args),
-    Down(down::Args),
-    Status(status::Args),
-    Logs(logs::Args),
-    Psql(psql::Args),
-    Url(url::Args),
-    Config(config::Args),
-    Completions(completions::Args),
-    Man(man::Args),
+    Generate(commands::generate::Args),
+    Up(commands::up::Args),
+    Down(commands::down::Args),
+    Status(commands::status::Args),
+    Logs(commands::logs::Args),
+    Psql(commands::psql::Args),
+    Url(commands::url::Args),
+    Config(commands::config::Args),
+    Completions(commands::completions::Args),
+    Man(commands::man::Args),
+    Mode(commands::mode::Args),
 }
 
 impl Command {
@@ -121,6 +122,7 @@ impl Command {
             Command::Config(_) => "config",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
+            Command::Mode(_) => "mode check",
         }
     }
 }

@@ -168,6 +168,35 @@ pub fn exec(container: &str, terminal: bool, variables: &[(&str, &str)], words: 
     argv.and(["--user", "postgres", container]).and(words)
 }
 
+/// A question to PgBouncer's console, which lets its own user in over the socket without a password.
+pub fn bouncer_console(container: &str, sql: &str) -> Argv {
+    docker()
+        .and(["exec", "--user", "postgres", container, "psql", "-XA"])
+        .and(["-h", "/run/pgcluster", "-p", "5432", "-U", "pgbouncer"])
+        .and(["-d", "pgbouncer", "-c", sql])
+}
+
+/// Clients that are connected, and those of them that wait, from PgBouncer's `SHOW POOLS`.
+pub fn parse_bouncer_pools(output: &str) -> Option<(u32, u32)> {
+    let mut lines = output.lines();
+    let head: Vec<&str> = lines.next()?.split('|').collect();
+    let column = |name: &str| head.iter().position(|title| *title == name);
+    let (database, active, waiting) = (column("database")?, column("cl_active")?, column("cl_waiting")?);
+    let mut sums = (0, 0);
+    for line in lines {
+        let fields: Vec<&str> = line.split('|').collect();
+        let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
+        // The last line counts the rows; the console's own pool is this question.
+        let (Some(now), Some(waits)) = (number(active), number(waiting)) else {
+            continue;
+        };
+        if fields[database] != "pgbouncer" {
+            sums = (sums.0 + now + waits, sums.1 + waits);
+        }
+    }
+    Some(sums)
+}
+
 /// Runs `words` as root in a throw-away container that sees the project folder at `/project` and nothing else.
 pub fn helper(folder: &Path, image: &str, words: &[&str]) -> Argv {
     docker()
@@ -297,6 +326,13 @@ mod tests {
         let output = r#"{"name":"web","ports":"127.0.0.1:5000->80/tcp, :::15001->81/tcp","project":""}"#;
         assert_eq!(parse_port_owner(output, 5000).as_deref(), Some("web"));
         assert_eq!(parse_port_owner(output, 5001), None);
+    }
+
+    #[test]
+    fn pgbouncers_clients_are_counted_by_title() {
+        let output = "database|user|cl_active|cl_waiting|sv_active\npgbouncer|pgbouncer|1|0|0\nshop|a|7|2|9\nshop|b|1|0|1\n(3 rows)\n";
+        assert_eq!(parse_bouncer_pools(output), Some((10, 2)));
+        assert_eq!(parse_bouncer_pools(""), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `pgcluster`: a real PostgreSQL cluster on one machine, under Docker Compose. See ARCHITECTURE.md for the map.
 
+mod advice;
 mod assets;
 mod checks;
 pub mod cli;

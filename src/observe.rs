@@ -52,6 +52,20 @@ pub async fn containers(folder: &Path, project: &str) -> Result<Containers> {
         .with_context(|| format!("cannot read the output of {}", argv.pasteable()))
 }
 
+/// Clients connected to PgBouncer, and those of them that wait for a server connection.
+///
+/// # Errors
+/// Its console does not answer.
+pub async fn bouncer_clients(folder: &Path, container: &str) -> Result<(u32, u32)> {
+    let output = process::run(
+        &docker::bouncer_console(container, "SHOW POOLS"),
+        folder,
+        DOCKER_LIMIT,
+    )
+    .await?;
+    docker::parse_bouncer_pools(&output).context("PgBouncer's SHOW POOLS makes no sense")
+}
+
 /// One look at everything whose container runs.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 mod facts;
 mod marker;
+mod mode;
 mod synchronous;
 
 use std::collections::BTreeMap;

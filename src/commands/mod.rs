@@ -6,6 +6,7 @@ pub mod down;
 pub mod generate;
 pub mod logs;
 pub mod man;
+pub mod mode;
 pub mod psql;
 pub mod status;
 pub mod up;
@@ -22,6 +23,7 @@ pub async fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Command::Generate(args) => generate::run(args, &cli.global, ui).await,
         Command::Up(args) => up::run(args, &cli.global, ui).await,
         Command::Down(args) => down::run(args, &cli.global, ui).await,
+        Command::Mode(args) => mode::run(args, &cli.global, ui).await,
         Command::Status(args) => status::run(args, &cli.global, ui).await,
         Command::Logs(args) => logs::run(args, &cli.global, ui).await,
         Command::Psql(args) => psql::run(args, &cli.global, ui).await,

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// Clients that PgBouncer takes at once; the next one gets an error.
+pub const BOUNCER_CLIENTS: u32 = 500;
+
 /// What the templates see of PgBouncer.
 #[derive(Debug, Serialize)]
 pub struct View {
@@ -26,7 +29,7 @@ pub fn view(children: u32) -> View {
     let usable = children.saturating_sub(1);
     let pool = (children / 5).clamp(1, usable.max(1));
     View {
-        clients: 500,
+        clients: BOUNCER_CLIENTS,
         patience: 30,
         pool,
         pairs: usable / pool,

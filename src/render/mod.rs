@@ -1,6 +1,6 @@
 //! Settings and topology → the files of the project folder. Pure: bytes in, bytes out.
 
-mod bouncer;
+pub mod bouncer;
 pub mod configured;
 mod consistency;
 pub mod filters;
