@@ -118,7 +118,11 @@ async fn pcp(project: &Project, there: &Containers, command: &str, options: &[&s
     }
 }
 
-async fn on_container(project: &Project, there: &Containers, verb: &str, service: &str) -> Result<()> {
+/// A word such as `stop` or `restart` for the container of a service.
+///
+/// # Errors
+/// It has none, or the engine did not do it.
+pub async fn on_container(project: &Project, there: &Containers, verb: &str, service: &str) -> Result<()> {
     let container = there
         .get(service)
         .with_context(|| format!("{service} has no container"))?;

@@ -12,6 +12,7 @@ pub mod error;
 mod execute;
 mod health;
 mod logins;
+mod nodes;
 mod observe;
 mod observed;
 mod plan;
@@ -108,6 +109,11 @@ fn interrupted(command: &str) -> Failure {
         match command {
             "down" => Problem::new("interrupted; what was stopped or deleted so far stays so")
                 .fix("`pgcluster down` with the same options finishes, `pgcluster up` starts again"),
+            "restart" | "start" | "stop" => {
+                Problem::new("interrupted; a node may be stopped, or left out by the pool").fix(format!(
+                    "`pgcluster {command}` with the same words goes on, `pgcluster up` puts everything right"
+                ))
+            }
             _ => Problem::new("interrupted; containers that were started go on, and no data was touched")
                 .fix(format!("`pgcluster {command}` continues, `pgcluster down` stops")),
         },

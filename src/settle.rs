@@ -21,7 +21,7 @@ use crate::ui::{Board, Mark, Ui};
 
 /// A step that did not help at once is not repeated before this has passed: Pgpool's control process restarts for
 /// about a second after each change.
-const STEP_PAUSE: Duration = Duration::from_secs(2);
+pub const STEP_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where every node serves, what is left to correct takes effect in seconds or never.
 const CORRECTION_LIMIT: Duration = Duration::from_secs(15);
@@ -108,7 +108,8 @@ pub async fn settle(
     }
 }
 
-fn show(board: &mut Board, states: &[Part], started: bool, progress: &Progress) {
+/// Shows these states, and nothing of others.
+pub fn show(board: &mut Board, states: &[Part], started: bool, progress: &Progress) {
     for Part { title, state, .. } in states {
         let mark = match state {
             _ if state.is_serving() => Mark::Done,
@@ -128,7 +129,7 @@ fn show(board: &mut Board, states: &[Part], started: bool, progress: &Progress) 
 }
 
 /// The furthest each node has come, and when one last came further.
-struct Progress {
+pub struct Progress {
     best: BTreeMap<String, (u8, u64)>,
     last: Instant,
     /// When a node's clone was first seen, and how many bytes it had then.
@@ -136,7 +137,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Progress {
             best: BTreeMap::new(),
             last: Instant::now(),
@@ -145,7 +146,7 @@ impl Progress {
     }
 
     /// A container that starts over and over comes no further than it was.
-    fn note(&mut self, states: &[Part]) {
+    pub fn note(&mut self, states: &[Part]) {
         for Part { title, state, .. } in states {
             let now = state.progress();
             let best = self.best.entry(title.clone()).or_default();
@@ -170,7 +171,7 @@ impl Progress {
         (elapsed > Duration::from_secs(1)).then(|| Duration::from_secs_f64(left))
     }
 
-    fn stalled_for(&self) -> Duration {
+    pub fn stalled_for(&self) -> Duration {
         self.last.elapsed()
     }
 }
@@ -184,7 +185,13 @@ fn compose_hangs(limit: Duration) -> Failure {
     )
 }
 
-async fn not_ready(project: &Project, observed: &Observed, states: &[Part], stalled: Duration) -> Failure {
+/// The failure of waiting for these states: every one that does not serve, with its reason and the end of its log.
+pub async fn not_ready(
+    project: &Project,
+    observed: &Observed,
+    states: &[Part],
+    stalled: Duration,
+) -> Failure {
     let mut problems = Vec::new();
     for Part {
         title,

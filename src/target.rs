@@ -1,14 +1,16 @@
 //! The words by which a command line names a node. Pure.
 
 use crate::error::{Failure, Kind, Problem};
-use crate::topology::{self, MASTER_SERVICE, Node, POOL_SERVICE, Topology};
+use crate::topology::{self, BOUNCER_SERVICE, MASTER_SERVICE, Node, POOL_SERVICE, Topology};
 
 /// What a word on the command line stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// The PostgreSQL server with this id.
     Node(u32),
     Pool,
+    /// PgBouncer, in the connection modes that have it.
+    Bouncer,
     /// Whichever replica serves.
     AnyReplica,
 }
@@ -19,6 +21,7 @@ impl Target {
         match self {
             Target::Node(id) => topology::title(*id),
             Target::Pool => "pool".to_owned(),
+            Target::Bouncer => BOUNCER_SERVICE.to_owned(),
             Target::AnyReplica => "any-replica".to_owned(),
         }
     }
@@ -30,7 +33,7 @@ impl Target {
                 let node = topology.nodes.iter().find(|node| node.id == *id);
                 node.map(|node| node.port).into_iter().collect()
             }
-            Target::Pool => vec![topology.pool_port],
+            Target::Pool | Target::Bouncer => vec![topology.pool_port],
             Target::AnyReplica => topology.replicas().iter().map(|node| node.port).collect(),
         }
     }
@@ -40,6 +43,7 @@ impl Target {
         match self {
             Target::Node(id) => Some(topology::service(*id)),
             Target::Pool => Some(POOL_SERVICE.to_owned()),
+            Target::Bouncer => Some(BOUNCER_SERVICE.to_owned()),
             Target::AnyReplica => None,
         }
     }
@@ -50,6 +54,7 @@ pub fn parse(word: &str) -> Option<Target> {
     match word {
         "master" | "primary" | MASTER_SERVICE => Some(Target::Node(0)),
         "pool" | POOL_SERVICE => Some(Target::Pool),
+        BOUNCER_SERVICE => Some(Target::Bouncer),
         "any-replica" => Some(Target::AnyReplica),
         _ => topology::replica_of_folder(word)
             .or_else(|| topology::replica_of_name(word))
@@ -70,6 +75,7 @@ pub fn resolve(topology: &Topology, words: &[String], any: bool) -> Result<Vec<T
         let known = |target: &Target| match target {
             Target::Node(id) => topology.has(*id),
             Target::Pool => true,
+            Target::Bouncer => topology.mode.has_bouncer(),
             Target::AnyReplica => any && !topology.replicas().is_empty(),
         };
         match parse(word).filter(known) {
@@ -92,6 +98,7 @@ fn titles(topology: &Topology, any: bool) -> Vec<String> {
         .iter()
         .map(Node::title)
         .chain(["pool".to_owned()])
+        .chain(topology.mode.has_bouncer().then(|| BOUNCER_SERVICE.to_owned()))
         .chain(any.then(|| "any-replica".to_owned()))
         .collect()
 }

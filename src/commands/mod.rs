@@ -8,7 +8,10 @@ pub mod logs;
 pub mod man;
 pub mod mode;
 pub mod psql;
+pub mod restart;
+pub mod start;
 pub mod status;
+pub mod stop;
 pub mod up;
 pub mod url;
 
@@ -28,6 +31,9 @@ pub async fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Command::Logs(args) => logs::run(args, &cli.global, ui).await,
         Command::Psql(args) => psql::run(args, &cli.global, ui).await,
         Command::Url(args) => url::run(args, &cli.global, ui),
+        Command::Restart(args) => restart::run(args, &cli.global, ui).await,
+        Command::Stop(args) => stop::run(args, &cli.global, ui).await,
+        Command::Start(args) => start::run(args, &cli.global, ui).await,
         Command::Config(args) => config::run(args, &cli.global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),

@@ -159,7 +159,7 @@ async fn inside(
     ];
     let (inner, file);
     let passfile = match target {
-        Target::Pool => {
+        Target::Pool | Target::Bouncer => {
             let line = url::password_line("127.0.0.1", "*", &admin.user, admin.password.expose_secret());
             let write = words(&[
                 "sh",

@@ -54,10 +54,14 @@ fn offered(line: &[&str]) -> Vec<String> {
 
 #[cfg(unix)]
 #[test]
-fn bash_completes_commands_and_options() {
-    assert_eq!(offered(&["pgcluster", "sta"]), ["status"]);
+fn bash_completes_commands_options_and_nodes() {
+    assert_eq!(offered(&["pgcluster", "gene"]), ["generate"]);
     assert_eq!(offered(&["pgcluster", "down", "--remove"]), ["--remove-volumes"]);
     assert_eq!(offered(&["pgcluster", "up", "--color", "al"]), ["always"]);
+    for command in ["logs", "psql", "url", "stop", "start", "restart"] {
+        let nodes = offered(&["pgcluster", command, "sl"]);
+        assert_eq!(nodes, ["slave-1", "slave-2", "slave-3"], "{command}");
+    }
 }
 
 #[test]
