@@ -101,6 +101,8 @@ pub enum Command {
     Completions(commands::completions::Args),
     Man(commands::man::Args),
     Mode(commands::mode::Args),
+    Route(commands::route::Args),
+    Cache(commands::cache::Args),
 }
 
 impl Command {
@@ -129,6 +131,8 @@ impl Command {
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
             Command::Mode(_) => "mode check",
+            Command::Route(_) => "route",
+            Command::Cache(_) => "cache",
         }
     }
 }

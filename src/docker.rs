@@ -1,9 +1,9 @@
 //! Docker's command lines, and what its output means. Pure functions; [`crate::process`] runs them.
 
+mod inside;
 mod volumes;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use crate::error::Problem;
 use crate::observed::{Container, Containers};
 use crate::process::Argv;
 
+pub use inside::{bouncer_console, exec, parse_bouncer_pools, pcp, tunnel};
 pub use volumes::{
     Volumes, data_in_volumes, parse_data_in_volumes, parse_sizes, parse_volumes, remove_volumes, root_folder,
     sizes_of_volumes, users_of_volumes, volumes,
@@ -138,63 +139,6 @@ pub fn logs(id: &str, lines: usize) -> Argv {
         .and(["logs", "--tail"])
         .and([lines.to_string()])
         .and([id])
-}
-
-/// A command of Pgpool's control protocol, run inside the pool's container, where its password is.
-pub fn pcp(container: &str, command: &str, options: &[&str]) -> Argv {
-    docker()
-        .and([
-            "exec",
-            container,
-            command,
-            "-h",
-            "/run/pgcluster",
-            "-U",
-            "pcp",
-            "-w",
-        ])
-        .and(options.iter().copied())
-}
-
-/// Runs `words` as `postgres` in a container, with our standard input; `terminal` says that this is a terminal.
-pub fn exec(container: &str, terminal: bool, variables: &[(&str, &str)], words: &[OsString]) -> Argv {
-    let mut argv = docker().and(["exec", "--interactive"]);
-    if terminal {
-        argv = argv.and(["--tty"]);
-    }
-    for (name, value) in variables {
-        argv = argv.and(["--env".to_owned(), format!("{name}={value}")]);
-    }
-    argv.and(["--user", "postgres", container]).and(words)
-}
-
-/// A question to PgBouncer's console, which lets its own user in over the socket without a password.
-pub fn bouncer_console(container: &str, sql: &str) -> Argv {
-    docker()
-        .and(["exec", "--user", "postgres", container, "psql", "-XA"])
-        .and(["-h", "/run/pgcluster", "-p", "5432", "-U", "pgbouncer"])
-        .and(["-d", "pgbouncer", "-c", sql])
-}
-
-/// Clients that are connected, and those of them that wait, from PgBouncer's `SHOW POOLS`.
-pub fn parse_bouncer_pools(output: &str) -> Option<(u32, u32)> {
-    let mut lines = output.lines();
-    let head: Vec<&str> = lines.next()?.split('|').collect();
-    let column = |name: &str| head.iter().position(|title| *title == name);
-    let (database, active, waiting) = (column("database")?, column("cl_active")?, column("cl_waiting")?);
-    let mut sums = (0, 0);
-    for line in lines {
-        let fields: Vec<&str> = line.split('|').collect();
-        let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
-        // The last line counts the rows; the console's own pool is this question.
-        let (Some(now), Some(waits)) = (number(active), number(waiting)) else {
-            continue;
-        };
-        if fields[database] != "pgbouncer" {
-            sums = (sums.0 + now + waits, sums.1 + waits);
-        }
-    }
-    Some(sums)
 }
 
 /// Runs `words` as root in a throw-away container that sees the project folder at `/project` and nothing else.

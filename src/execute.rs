@@ -106,7 +106,10 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
 }
 
 /// Pgpool's control process is away for about a second after each change: asked again until it answers.
-async fn pcp(project: &Project, there: &Containers, command: &str, options: &[&str]) -> Result<()> {
+///
+/// # Errors
+/// It did not do it within [`PCP_LIMIT`].
+pub async fn pcp(project: &Project, there: &Containers, command: &str, options: &[&str]) -> Result<()> {
     let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
     let argv = docker::pcp(&pool.id, command, options);
     let deadline = Instant::now() + PCP_LIMIT;

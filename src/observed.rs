@@ -178,6 +178,19 @@ impl Backend {
     }
 }
 
+/// Pgpool-II's query cache since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CacheFacts {
+    /// Queries answered from it.
+    pub hits: u64,
+    /// Queries that were not.
+    pub selects: u64,
+    /// Results in it, and what Pgpool-II remembers of the catalogs.
+    pub entries: u64,
+    pub used_bytes: u64,
+    pub free_bytes: u64,
+}
+
 /// Everything seen at one moment.
 #[derive(Clone, Debug)]
 pub struct Observed {

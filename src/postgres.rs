@@ -1,8 +1,12 @@
 //! The only place with SQL and with a PostgreSQL connection; below it, what is asked of one and told to one.
 
+mod cache;
 mod facts;
+mod inner_session;
 mod marker;
 mod mode;
+mod remarks;
+mod route;
 mod synchronous;
 
 use std::collections::BTreeMap;
@@ -13,11 +17,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use secrecy::ExposeSecret;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::observed::{Backend, Silence};
 use crate::settings::Login;
 
+pub use inner_session::{InnerSession, Refusal, Rows};
 pub use marker::new_marker;
 
 /// A healthy server on this machine answers in milliseconds; one that takes longer is shown as not answering.

@@ -1,13 +1,17 @@
 //! The only place that starts processes.
 
+mod talk;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
+
+pub use talk::{Tunnel, feed, interact, tunnel};
 
 use crate::error::{Failure, Kind, Problem};
 
@@ -119,80 +123,6 @@ pub async fn stream(argv: &Argv, folder: &Path, mut on_line: impl FnMut(&str)) -
     } else {
         Err(failed(argv, &status.to_string(), seen).into())
     }
-}
-
-/// Runs to the end with `input` as its standard input, and gives back its standard output.
-///
-/// # Errors
-/// As [`run`].
-pub async fn feed(argv: &Argv, folder: &Path, input: &[u8], limit: Duration) -> Result<String> {
-    let mut child = command(argv, folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| not_started(argv, &error))?;
-    let attempt = async {
-        if let Some(mut stdin) = child.stdin.take() {
-            // A program that ended before it read says why itself.
-            let _ = stdin.write_all(input).await;
-        }
-        child.wait_with_output().await
-    };
-    let output = tokio::time::timeout(limit, attempt)
-        .await
-        .map_err(|_| too_slow(argv, limit))?
-        .context("cannot wait for a process")?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let lines = String::from_utf8_lossy(&output.stderr);
-    let lines = lines.lines().map(str::to_owned).collect();
-    Err(failed(argv, &output.status.to_string(), lines).into())
-}
-
-/// Hands the terminal, or whatever the standard streams are, to a program until it ends; gives back its exit code, as
-/// a shell counts it: 128 and the number of the signal that ended it.
-///
-/// `variables` are set, or removed where they have no value. They hold no secret.
-///
-/// # Errors
-/// The program is missing.
-pub async fn interact(argv: &Argv, folder: &Path, variables: &[(&str, Option<OsString>)]) -> Result<u8> {
-    let mut command = command(argv, folder);
-    command
-        .stdin(Stdio::inherit())
-        .stdout(Stdio::inherit())
-        .stderr(Stdio::inherit());
-    for (name, value) in variables {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let status = command
-        .spawn()
-        .map_err(|error| not_started(argv, &error))?
-        .wait()
-        .await
-        .context("cannot wait for a process")?;
-    Ok(code(status))
-}
-
-#[cfg(unix)]
-fn code(status: std::process::ExitStatus) -> u8 {
-    use std::os::unix::process::ExitStatusExt;
-    let code = status.code().or(status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
-}
-
-/// Windows has exit codes that do not fit: they stay failures.
-#[cfg(not(unix))]
-fn code(status: std::process::ExitStatus) -> u8 {
-    status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1)
 }
 
 fn forward<R>(output: Option<R>, sender: tokio::sync::mpsc::UnboundedSender<String>)

@@ -1,5 +1,6 @@
 //! One file a command: its `Args`, whose comment is its help text, and one `run`.
 
+pub mod cache;
 pub mod completions;
 pub mod config;
 pub mod down;
@@ -9,6 +10,7 @@ pub mod man;
 pub mod mode;
 pub mod psql;
 pub mod restart;
+pub mod route;
 pub mod start;
 pub mod status;
 pub mod stop;
@@ -37,5 +39,7 @@ pub async fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Command::Config(args) => config::run(args, &cli.global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
+        Command::Route(args) => route::run(args, &cli.global, ui).await,
+        Command::Cache(args) => cache::run(args, &cli.global, ui).await,
     }
 }

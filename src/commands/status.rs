@@ -4,11 +4,13 @@ use serde::Serialize;
 
 use crate::cli::Global;
 use crate::error::{Failure, Kind, Problem};
+use crate::hazards;
 use crate::health::{self, Finding, State};
 use crate::observe;
-use crate::observed::Observed;
+use crate::observed::{CacheFacts, Observed};
+use crate::postgres::Session;
 use crate::project::Project;
-use crate::settings::Choice;
+use crate::settings::{Choice, QueryCache};
 use crate::topology::{BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
 use crate::ui::Ui;
 
@@ -25,7 +27,9 @@ pub struct Args {
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let project = Project::load_existing(global)?;
     let observed = observe::once(&project).await?;
-    let report = report(&project.topology, &observed);
+    let mut report = report(&project.topology, &observed);
+    report.cache = cache(&project, &observed).await;
+    hazards(&project, &observed, &mut report).await;
     if args.json {
         ui.result(&serde_json::to_string_pretty(&report)?);
     } else {
@@ -51,7 +55,20 @@ struct Report {
     pool: PoolRow,
     /// Only in the connection modes that have it.
     pgbouncer: Option<PoolRow>,
+    /// Nothing where the cache is off, or the pool does not answer.
+    cache: Option<CacheRow>,
     findings: Vec<Finding>,
+    /// What is no fault, and may surprise.
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct CacheRow {
+    /// As in .env.
+    mode: &'static str,
+    ttl_seconds: u32,
+    #[serde(flatten)]
+    facts: CacheFacts,
 }
 
 #[derive(Serialize)]
@@ -104,8 +121,43 @@ fn report(topology: &Topology, observed: &Observed) -> Report {
             .collect(),
         pool: pool_row(POOL_SERVICE, health::pool_state(topology, observed)),
         pgbouncer: health::bouncer_state(topology, observed).map(|state| pool_row(BOUNCER_SERVICE, state)),
+        cache: None,
         findings,
+        warnings: Vec::new(),
     }
+}
+
+async fn cache(project: &Project, observed: &Observed) -> Option<CacheRow> {
+    let settings = &project.settings;
+    observed
+        .pool
+        .got()
+        .filter(|_| settings.cache != QueryCache::Off)?;
+    let endpoint = observe::endpoint(settings, project.topology.pool_port);
+    Some(CacheRow {
+        mode: settings.cache.word(),
+        ttl_seconds: settings.cache_ttl,
+        facts: Session::new(endpoint).cache_facts().await.ok()?,
+    })
+}
+
+/// Adds what the query cache may serve wrongly.
+async fn hazards(project: &Project, observed: &Observed, report: &mut Report) {
+    if observed.facts(project.topology.master().id).is_none() {
+        return;
+    }
+    let found = hazards::look(project).await;
+    report.warnings = hazards::warnings(project, &found);
+    let mixed = hazards::refuse_mixed(&found).err();
+    let problems = mixed.map(|failure| failure.problems).unwrap_or_default();
+    report
+        .findings
+        .extend(problems.into_iter().map(|problem| Finding {
+            node: "pool".to_owned(),
+            problem: problem.what,
+            remedy: problem.fix.unwrap_or_default(),
+        }));
+    report.healthy = report.findings.is_empty();
 }
 
 fn row(topology: &Topology, observed: &Observed, node: &Node) -> Row {
@@ -193,4 +245,22 @@ fn print(report: &Report, ui: Ui) {
         ],
         rows,
     );
+    if let Some(CacheRow {
+        mode,
+        ttl_seconds,
+        facts,
+    }) = &report.cache
+    {
+        ui.result(&format!(
+            "cache: {mode}, for {ttl_seconds} s; {} hits, {} other queries, {} entries in {} of {}",
+            facts.hits,
+            facts.selects,
+            facts.entries,
+            ByteSize(facts.used_bytes),
+            ByteSize(facts.used_bytes + facts.free_bytes)
+        ));
+    }
+    for warning in &report.warnings {
+        ui.note(&format!("warning: {warning}"));
+    }
 }

@@ -8,6 +8,7 @@ use crate::commands::generate;
 use crate::data;
 use crate::error::{self, Kind};
 use crate::execute;
+use crate::hazards;
 use crate::logins;
 use crate::observe;
 use crate::plan::Planned;
@@ -76,6 +77,9 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             width = title_width(&project)
         ));
     }
+    for warning in hazards::warnings(&project, &hazards::look(&project).await) {
+        ui.note(&format!("warning: {warning}"));
+    }
     generate::notes(&project, ui).await
 }
 
@@ -90,6 +94,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     {
         // Before a file is written that would not fit the cluster.
         logins::check(project).await?;
+        hazards::refuse_mixed(&hazards::look(project).await)?;
     }
     board.show("checks", Mark::Done, 0, &machine.summary);
     for warning in &machine.warnings {

@@ -81,6 +81,7 @@ fn decisions_are_pure() {
         "src/reconcile/",
         "src/render/",
         "src/target.rs",
+        "src/route.rs",
         "src/topology.rs",
         "src/url.rs",
     ];
