@@ -121,7 +121,13 @@ fn every_command_of_the_readme_parses() {
         .collect();
     assert!(commands.len() >= 5, "{commands:?}");
     for command in commands {
-        let words = std::iter::once("pgcluster").chain(command.split_whitespace());
+        // What stands in double quotes is one word.
+        let parts = command.split('"').enumerate();
+        let words = parts.flat_map(|(i, part)| match i % 2 {
+            0 => part.split_whitespace().collect(),
+            _ => vec![part],
+        });
+        let words = std::iter::once("pgcluster").chain(words);
         if let Err(error) = pgcluster::cli::Cli::try_parse_from(words) {
             panic!("README: pgcluster {command}\n{error}");
         }
