@@ -22,6 +22,8 @@ mod output;
 #[cfg(unix)]
 mod ports;
 #[cfg(unix)]
+mod reads;
+#[cfg(unix)]
 mod up;
 #[cfg(unix)]
 mod volumes;

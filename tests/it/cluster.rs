@@ -23,6 +23,7 @@ pub use outcome::{Outcome, eventually};
 pub use replication::services;
 pub use running::Running;
 pub use sql::Login;
+pub use sql::{Connection, Login};
 
 use seats::{Seat, free_port};
 use user::OrdinaryUser;

@@ -1,12 +1,15 @@
 //! What users rely on, tried on real containers. Each scenario reads as the story of one user.
 
+mod cache;
 mod compose_only;
+mod consistency;
 mod faults;
 mod first_start;
 mod interruption;
 mod refusals;
 mod removal;
 mod restart;
+mod routing;
 mod scaling;
 mod secrets;
 mod security;
