@@ -99,7 +99,11 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
         result?;
     }
 
-    let reader = pool.reader().await.map_err(silent("pool"))?;
+    // Where a session reads what it wrote, this one reads from the master by now.
+    let reader = session(topology.pool_port)
+        .reader()
+        .await
+        .map_err(silent("pool"))?;
     let total = topology.nodes.len();
     if topology.replicas().is_empty() {
         expect_node(&reader, &[topology.master()], "a read through the pool")?;
