@@ -16,6 +16,8 @@ mod locked;
 #[cfg(unix)]
 mod machine;
 #[cfg(unix)]
+mod modes;
+#[cfg(unix)]
 mod nodes;
 #[cfg(unix)]
 mod output;

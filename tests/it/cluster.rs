@@ -1,6 +1,8 @@
 //! The harness of the scenarios: a real cluster in a folder of its own, of which nothing stays but, after a failure,
 //! what shows its cause.
 
+mod crowd;
+mod drivers;
 mod engine;
 mod evidence;
 mod files;
@@ -18,11 +20,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Once;
 
+pub use drivers::drivers;
 pub use engine::docker;
 pub use outcome::{Outcome, eventually};
 pub use replication::services;
 pub use running::Running;
-pub use sql::Login;
 pub use sql::{Connection, Login};
 
 use seats::{Seat, free_port};

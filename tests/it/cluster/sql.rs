@@ -96,7 +96,8 @@ impl Connection {
     }
 }
 
-fn reason(error: &tokio_postgres::Error) -> String {
+/// What went wrong, with the code where the server gives one.
+pub fn reason(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), error.source()) {
         (Some(db), _) => format!("{}: {}", db.code().code(), db.message()),
         (None, Some(cause)) => format!("{error}: {cause}"),

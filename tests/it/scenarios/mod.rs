@@ -6,6 +6,7 @@ mod consistency;
 mod faults;
 mod first_start;
 mod interruption;
+mod modes;
 mod refusals;
 mod removal;
 mod restart;
