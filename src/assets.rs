@@ -45,6 +45,7 @@ pub const TEMPLATES: &[(&str, &str)] = embed![
     "templates/pool-logins.sh",
     "templates/pgbouncer.ini.tera",
     "templates/pgbouncer-entrypoint.sh",
+    "templates/pool-watch.sh",
     "templates/pool.Dockerfile",
 ];
 

@@ -18,9 +18,6 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Between two attempts.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// `delay_threshold` of pgpool.conf, in bytes.
-const DELAY_THRESHOLD: u64 = 262_144;
-
 /// Between two reads of the marker on a replica.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -114,7 +111,10 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
     let replicas: Vec<&Node> = topology.replicas().iter().collect();
     let read = if expect_node(&reader, &replicas, "a read").is_ok() {
         format!("a read through the pool landed on {reader}")
-    } else if behind(&mut pool).await.map_err(silent("pool"))? {
+    } else if behind(&mut pool, settings.max_replica_lag)
+        .await
+        .map_err(silent("pool"))?
+    {
         "reads go to the master until the replicas, which are far behind its writes, catch up".to_owned()
     } else {
         return Err(format!("a read through the pool landed on `{reader}`"));
@@ -129,13 +129,13 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
     ))
 }
 
-/// Whether Pgpool finds every replica too far behind to read from.
-async fn behind(pool: &mut Session) -> Result<bool, Silence> {
+/// Whether Pgpool finds every replica further behind than `limit` bytes, and so none to read from.
+async fn behind(pool: &mut Session, limit: u64) -> Result<bool, Silence> {
     let backends = pool.backends().await?;
     Ok(backends
         .values()
         .filter(|backend| backend.role == "standby" && backend.is_up())
-        .all(|backend| backend.delay > DELAY_THRESHOLD))
+        .all(|backend| backend.delay > limit))
 }
 
 fn expect_node(name: &str, expected: &[&Node], what: &str) -> Result<(), String> {

@@ -15,33 +15,78 @@ pcp_login() {
   printf '*:*:pcp:%s\n' "$password" | put "$private/pcppass"
 }
 
-# The primary decides when: as long as it initialises, a replica cannot be there either. A name that Docker
-# does not know is a container that does not run: not waited for.
-wait_for_nodes() {
-  local host line deadline=$((SECONDS + patience)) hosts=()
-  while read -r line; do
-    if [[ $line =~ ^backend_hostname[0-9]+\ *=\ *\'(.*)\' ]]; then hosts+=("${BASH_REMATCH[1]}"); fi
-  done </pool/backends.conf
-  for host in "${hosts[@]}"; do
-    if ! accepts "$host" && getent hosts "$host" >/dev/null; then
-      until accepts "$host" || ((SECONDS >= deadline)); do pause 0.1; done
-    fi
-    # The hosts begin with the primary; after it, all replicas together have ten seconds.
-    if [[ $host == "${hosts[0]}" ]]; then deadline=$((SECONDS + 10)); fi
+look_at() { # HOST: is it up, down or frozen? Then it takes the connection and says nothing for a second.
+  local started=${EPOCHREALTIME/[.,]/}
+  if accepts "$1"; then state=up
+  elif ((${EPOCHREALTIME/[.,]/} - started > 900000)); then state=frozen
+  else state=down
+  fi
+}
+
+# Without its primary Pgpool-II would be of no use, also later: it looks for one when it starts. As long as that one
+# initialises, a replica cannot be there either.
+wait_for_primary() { # HOST
+  local state nap=0.1
+  look_at "$1"
+  until [[ $state == up ]]; do
+    if [[ $nap != 1 ]] && ((SECONDS > patience)); then nap=1; say "waiting for $1"; fi
+    pause "$nap"
+    look_at "$1"
   done
+}
+
+# All replicas together have ten seconds. A name that Docker does not know is a container that does not run: not waited
+# for, and no more a server that is frozen. Pgpool-II would ask that one too, and wait for ever: it starts with those
+# that are there, and the watcher attaches the others.
+wait_for_nodes() {
+  local host line state deadline hosts=() number last=0
+  while read -r line; do
+    if [[ $line =~ ^backend_hostname([0-9]+)\ *=\ *\'(.*)\' ]]; then
+      last=${BASH_REMATCH[1]} hosts[last]=${BASH_REMATCH[2]}
+    fi
+  done </pool/backends.conf
+  wait_for_primary "${hosts[0]}"
+  states=(up) deadline=$((SECONDS + 10))
+  for ((number = 1; number <= last; number++)); do
+    host=${hosts[number]-}
+    states[number]=unused
+    if [[ -z $host ]]; then continue; fi
+    look_at "$host"
+    if [[ $state == down ]] && getent hosts "$host" >/dev/null; then
+      until [[ $state != down ]] || ((SECONDS >= deadline)); do pause 0.1; look_at "$host"; done
+    fi
+    if [[ $state == up ]]; then states[number]=up; else states[number]=down; fi
+  done
+}
+
+# Beside Pgpool-II, as a child of the container's first process, so that neither has to know of the other.
+start_watcher() {
+  (
+    while true; do
+      (as_postgres bash /pool/pool-watch.sh) || true
+      say "the watcher ended: starting it again"
+      pause 1
+    done &
+  )
 }
 
 install -d -m 700 -o postgres -g postgres "$private" "$private/oiddir"
 logins=$(each_login pool_passwd_line)
 printf '%s\n' "$logins" | put "$private/pool_passwd"
 pcp_login
+password=$(secret pool_password)
+passfile_line "$POOL_USER" "$password" | put "$private/pgpass"
+unset password
 # The folder is mounted read-only, so a umask of 077 cannot be mended from here, and a reload would fail too.
 (as_postgres cat /pool/{pgpool,backends,pool_hba}.conf) >/dev/null || refuse "postgres must read these: chmod -R a+rX pgpool"
+# What Pgpool-II wrote there when it stopped is not read: no node stays down because it was so then.
+states=()
 wait_for_nodes
+printf '%s\n' "${states[@]}" | put "$private/pgpool_status"
+start_watcher
 # Whatever the level, Pgpool-II logs a statement that fails on all nodes, and one it cannot parse: with the
 # password, where there is one in it.
 exec 2> >(exec sed -u -E -e '/(statement|query): "/!b' -e ':more' -e '/(statement|query): ".*"/!{N;b more}' \
   -e 's/(statement|query): ".*" message: /\1 not shown, message: /;t' -e 's/(statement|query): ".*"/\1 not shown/')
-# --discard-status: no node stays down because it was so when the pool stopped.
-as_postgres pgpool --dont-detach --discard-status --config-file=/pool/pgpool.conf \
+as_postgres pgpool --dont-detach --config-file=/pool/pgpool.conf \
   --hba-file=/pool/pool_hba.conf --pcp-file="$private/pcp.conf"

@@ -19,6 +19,11 @@ pool_passwd_line() { # USER PASSWORD: for Pgpool-II, where \ escapes itself and 
   printf '%s:TEXT%s\n' "${user//:/\\:}" "${password//:/\\:}"
 }
 
+passfile_line() { # USER PASSWORD: for libpq, at every server
+  local user=${1//\\/\\\\} password=${2//\\/\\\\}
+  printf '*:*:*:%s:%s\n' "${user//:/\\:}" "${password//:/\\:}"
+}
+
 userlist_line() { # USER PASSWORD: for PgBouncer, where a quote is doubled and nothing else is special
   printf '"%s" "%s"\n' "${1//\"/\"\"}" "${2//\"/\"\"}"
 }

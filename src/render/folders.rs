@@ -137,6 +137,10 @@ pub fn pool(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<Ren
             sources.template("templates/pool-logins.sh"),
         ),
         public(
+            "pgpool/pool-watch.sh",
+            sources.template("templates/pool-watch.sh"),
+        ),
+        public(
             "pgpool/node-common.sh",
             sources.slave_template["node-common.sh"].clone(),
         ),

@@ -1,0 +1,286 @@
+#!/bin/bash
+# Sees what Pgpool-II does not, all the time and without pgcluster: a replica that is frozen, that starts, or that
+# answers and does not stream is taken out of the pool, and put back when it is well. The primary always stays in.
+# Started beside Pgpool-II by pool-entrypoint.sh; `pool-watch.sh report` tells what it thinks.
+set -u
+# shellcheck source-path=SCRIPTDIR/../slave-template source=node-common.sh
+. /pool/node-common.sh
+
+every=2                                 # seconds between two looks at the nodes
+patience=2                              # seconds in which a node must answer
+out=12                                  # so many points, in looks without a good one between, take a node out
+notes=$private/watch                    # for `report`
+
+declare -A id name status               # by host: Pgpool's number, application name, what Pgpool has it as
+declare -A answers streams              # by host, from this look: its own answer, and what the primary says of it
+declare -A points good need why         # by host: of failure; looks in a row that were good; how many it needs
+hosts=() primary='' look=0 stale=1 unseen=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
+session='' asked='' before=''           # psql's process, whom it asks; which nodes were well last time
+exec 5<> <(:)                           # the answers of the probes, a line each
+
+pcp() { timeout 10 "$1" -h /run/pgcluster -U pcp -w "${@:2}" 2>/dev/null; }
+
+# The nodes as of now: scaling rewrites the file. One that is removed is nobody's business from then on.
+read_nodes() {
+  local line
+  hosts=() id=() name=()
+  local -A by_number=()
+  while read -r line; do
+    if [[ $line =~ ^backend_hostname([0-9]+)\ *=\ *\'(.*)\' ]]; then
+      hosts+=("${BASH_REMATCH[2]}") by_number[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}
+      id[${BASH_REMATCH[2]}]=${BASH_REMATCH[1]}
+    elif [[ $line =~ ^backend_application_name([0-9]+)\ *=\ *\'(.*)\' ]]; then
+      name[${by_number[${BASH_REMATCH[1]}]-none}]=${BASH_REMATCH[2]}
+    fi
+  done </pool/backends.conf
+  while read -r line; do
+    if [[ $line =~ ^delay_threshold\ *=\ *([0-9]+) ]]; then max_lag=${BASH_REMATCH[1]}; fi
+    if [[ $line =~ ^num_init_children\ *=\ *([0-9]+) ]]; then clients=${BASH_REMATCH[1]}; fi
+  done </pool/pgpool.conf
+}
+
+# Pgpool-II's view. It costs a login to every node, so it is asked for when it may have changed, and now and then.
+view_pool() {
+  local host port state weight word real role rest seen='' found=''
+  while read -r host port state weight word real role rest; do
+    [[ $state == [0-3] ]] || continue
+    # Someone took it out, perhaps to stop it: what was good before does not count.
+    if [[ $state == 3 ]] && is_up "$host"; then good[$host]=0; fi
+    status[$host]=$state seen=1
+    if [[ $role == primary ]]; then primary=$host found=1; fi
+  done < <(pcp pcp_node_info -a)
+  if [[ -z $seen ]]; then return 1; fi
+  stale=0
+  # It looks for one only when it starts, and when a node comes or goes.
+  if [[ -n $found ]]; then orphaned=0; else orphaned=$((orphaned + 1)) stale=1; fi
+  if ((orphaned > 5)) && [[ ${answers[${hosts[0]}]} == well ]]; then
+    orphaned=0
+    restart_pool "it has no primary, and ${hosts[0]} answers"
+  fi
+}
+is_up() { [[ ${status[$1]-3} == [12] ]]; }
+
+# What a server says to a login of nobody: `well` (it asks for a password, or has too many clients), `starts` (or
+# stops), `away` (no server, or no container), `silent`. As `accepts`, and the message tells more.
+probe() { # HOST
+  local answer='' part text=
+  { exec 8<>"/dev/tcp/$1/5432"; } 2>/dev/null || { printf '%s %s away\n' "$look" "$1"; return; }
+  printf '\0\0\0\024\0\3\0\0user\0probe\0\0' >&8 2>/dev/null
+  IFS= read -rN 1 -t "$patience" -u 8 answer
+  if [[ -z $answer ]]; then printf '%s %s silent\n' "$look" "$1"; return; fi
+  for _ in {1..8}; do
+    IFS= read -rd '' -t 1 -u 8 part || break
+    text+="$part "
+  done
+  if [[ $answer == E && $text == *C57P03* ]]; then answer=starts; else answer=well; fi
+  printf '%s %s %s\n' "$look" "$1" "$answer"
+}
+
+probe_all() {
+  local host round word deadline=$((SECONDS + patience + 1)) left=${#hosts[@]}
+  local -A children=()
+  answers=()
+  for host in "${hosts[@]}"; do
+    probe "$host" >&5 2>/dev/null &
+    children[$host]=$!
+  done
+  while ((left > 0 && SECONDS <= deadline)); do
+    read -rt 1 -u 5 round host word || continue
+    if [[ $round == "$look" && -n ${children[$host]-} ]]; then
+      answers[$host]=$word
+      wait "${children[$host]}"
+      unset "children[$host]"
+      left=$((left - 1))
+    fi
+  done
+  for host in "${!children[@]}"; do
+    answers[$host]=silent
+    { kill -KILL "${children[$host]}"; wait "${children[$host]}"; } 2>/dev/null
+  done
+}
+
+close_session() {
+  if [[ -n $session ]]; then { kill -KILL "$session"; wait "$session"; } 2>/dev/null; fi
+  session=
+}
+
+# One session with the primary for all looks; psql ends when it breaks.
+open_session() {
+  close_session
+  coproc PSQL { PGPASSFILE=$private/pgpass PGCONNECT_TIMEOUT=3 PGAPPNAME=pool-watch PGOPTIONS=-cstatement_timeout=3s \
+    exec psql -XAtqw -h "$primary" -U "$POOL_USER" -d postgres 2>/dev/null; }
+  session=$! asked=$primary
+}
+
+# What the primary says of each replica, by application name. Nothing at all where it does not answer.
+ask_primary() {
+  local line query deadline=$((SECONDS + patience + 1))
+  streams=()
+  if [[ ${answers[$primary]-} != well ]]; then close_session; return 1; fi
+  if [[ -z $session || -z ${PSQL[1]-} || $primary != "$asked" ]]; then open_session; fi
+  # Those whose commits wait for every replica read only from replicas that are waited for.
+  query="SELECT application_name || ' ' || CASE WHEN state = 'catchup' THEN 'behind'
+    WHEN state <> 'streaming' OR replay_lsn IS NULL THEN 'cut'
+    WHEN current_setting('synchronous_commit') = 'remote_apply' AND sync_state NOT IN ('sync', 'quorum') THEN 'async'
+    WHEN $max_lag > 0 AND pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) > $max_lag THEN 'behind' ELSE 'well' END
+    FROM pg_stat_replication WHERE NOT pg_is_in_recovery()
+    UNION ALL SELECT 'end ' || (NOT pg_is_in_recovery()) || ' $look';"
+  { printf '%s\n' "${query//$'\n'/ }" >&"${PSQL[1]}"; } 2>/dev/null
+  while ((SECONDS <= deadline)); do
+    if ! IFS= read -rt 1 -u "${PSQL[0]-}" line 2>/dev/null; then
+      if [[ -n ${PSQL[0]-} ]] && (($? > 128)); then continue; else break; fi
+    fi
+    case $line in
+      "end true $look") return 0 ;;
+      "end "*) break ;;
+      *' well') streams[${line% *}]=well ;;
+      # A replica that reconnects may have an old connection beside the new one.
+      *) streams[${line% *}]=${streams[${line% *}]-${line##* }} ;;
+    esac
+  done
+  streams=()
+  close_session
+  return 1
+}
+
+# The words for a node's state, and its points of failure in this look; 0: neither good nor bad.
+judge() { # HOST PRIMARY_KNOWN
+  local stream=${streams[${name[$1]-}]-cut}
+  case ${answers[$1]} in
+    silent) verdict='does not answer' worth=6 ;;
+    away) verdict='is away' worth=4 ;;
+    # While it refuses logins, Pgpool-II refuses everybody's.
+    starts) verdict='is starting or stopping' worth=12 ;;
+    *)
+      verdict=well worth=0
+      if [[ $2 == no ]]; then verdict='cannot be judged while the primary does not answer'
+      elif [[ $stream == cut ]]; then verdict='does not stream' worth=3
+      elif [[ $stream == async ]]; then verdict='is not waited for by commits' worth=3
+      elif [[ $stream == behind ]]; then verdict='is behind by more than MAX_REPLICA_LAG'
+      fi
+      ;;
+  esac
+}
+
+take_out() { # HOST
+  pcp pcp_detach_node -n "${id[$1]}" >/dev/null || return
+  say "$1: taken out of the pool: it ${why[$1]}"
+  status[$1]=3 good[$1]=0
+  # Someone who keeps going and coming is watched for longer each time, up to a minute.
+  need[$1]=$((${need[$1]-1} * 2 > 32 ? 32 : ${need[$1]-1} * 2))
+  if [[ ${answers[$1]} == silent ]]; then stuck=$(processes 'accept connection'); fi
+}
+
+put_back() { # HOST
+  pcp pcp_attach_node -n "${id[$1]}" >/dev/null || return
+  say "$1: back in the pool"
+  status[$1]=1 points[$1]=0
+}
+
+processes() { # TITLE: of Pgpool-II
+  local process title
+  for process in /proc/[0-9]*; do
+    { IFS= read -rd '' title <"$process/cmdline"; } 2>/dev/null
+    if [[ $title == "pgpool: $1"* ]]; then printf '%s ' "${process#/proc/}"; fi
+  done
+}
+
+# Who was connecting to a node when it froze waits for it for ever: nothing but SIGKILL makes Pgpool-II replace such
+# a process. It goes on counting the client, so when half of its places are lost it starts anew.
+free_the_stuck() {
+  local process still count=0
+  still=" $(processes 'accept connection')"
+  for process in $stuck; do
+    if [[ $still == *" $process "* ]] && kill -KILL "$process" 2>/dev/null; then count=$((count + 1)); fi
+  done
+  stuck= lost=$((lost + count))
+  if ((count > 0)); then say "ended $count connections that waited for a frozen node"; fi
+  if ((lost * 2 >= clients)); then restart_pool "$lost of its processes were lost to frozen nodes"; fi
+}
+
+restart_pool() { # WHY: its container starts again when Pgpool-II ends
+  local main
+  say "restarting the pool: $1"
+  main=$(head -n 1 /run/pgcluster/pgpool.pid)
+  kill -INT "$main"
+  pause 5
+  kill -KILL "$main"
+}
+
+# While a node is frozen, Pgpool-II's check of the lag waits for it, for ever, and holds a lock that attaching needs:
+# whoever is behind is taken out here, and nobody is put back, or all clients would wait. If that lasts, the pool
+# starts anew, without the frozen node.
+decide() {
+  local host known=yes verdict worth answering=0 frozen='' wants='' text="$EPOCHSECONDS"$'\n'
+  ask_primary || known=no
+  for host in "${hosts[@]}"; do
+    case ${answers[$host]} in
+      well) answering=$((answering + 1)) ;;
+      silent) frozen=$host ;;
+    esac
+  done
+  for host in "${hosts[@]}"; do
+    [[ $host != "$primary" ]] || continue
+    judge "$host" "$known"
+    if [[ $verdict == *MAX_REPLICA_LAG && -n $frozen ]]; then worth=3; fi
+    if ((worth > 0)); then good[$host]=0 points[$host]=$((${points[$host]-0} + worth)) why[$host]=$verdict
+    else
+      points[$host]=0
+      if [[ $verdict == well ]]; then good[$host]=$((${good[$host]-0} + 1)); fi
+    fi
+    if is_up "$host"; then
+      if ((${good[$host]-0} % 15 == 14 && ${need[$host]-1} > 1)); then need[$host]=$((need[$host] / 2)); fi
+      # Where nobody answers, it is not the node.
+      if ((points[$host] >= out && answering > 0)); then take_out "$host"; fi
+    elif ((${good[$host]-0} > ${need[$host]-1})); then
+      if [[ -z $frozen ]]; then put_back "$host"; else wants=$host; fi
+    fi
+    if ! is_up "$host"; then text+="$host $verdict"$'\n'; fi
+  done
+  printf '%s' "$text" >"$notes"
+  if [[ -n $wants ]]; then held_up=$((held_up + 1)); else held_up=0; fi
+  if [[ -n $frozen && $frozen != "$primary" ]]; then
+    if ((held_up > 5)); then restart_pool "while $frozen is frozen it cannot take $wants back"
+    elif ((unseen > 8)); then restart_pool "it does not answer, and $frozen is frozen"
+    fi
+  fi
+}
+
+# Is a server there that was not? Pgpool-II may have taken it out itself.
+someone_came() {
+  local host now=
+  for host in "${hosts[@]}"; do
+    if [[ ${answers[$host]} == well ]]; then now+=" $host "; fi
+  done
+  for host in $now; do
+    if [[ $before != *" $host "* ]]; then before=$now; return 0; fi
+  done
+  before=$now
+  return 1
+}
+
+watch() {
+  while true; do
+    look=$((look + 1))
+    read_nodes
+    probe_all
+    if [[ -n $stuck ]]; then free_the_stuck; fi
+    if someone_came || ((stale || look % 10 == 0)); then
+      if view_pool; then unseen=0; else stale=1 unseen=$((unseen + 1)); fi
+    fi
+    if [[ -n $primary ]]; then decide; else printf '%s\n' "$EPOCHSECONDS" >"$notes"; fi
+    # A second look at one that was silent comes sooner.
+    if [[ " ${answers[*]} " == *' silent '* ]]; then pause 0.2; else pause "$every"; fi
+  done
+}
+
+case ${1-} in
+  report)                               # seconds since its last look; a line for each node that is out
+    { read -r at; rest=$(cat); } <"$notes" || exit 1
+    printf '%s\n%s\n' "$((EPOCHSECONDS - at))" "$rest"
+    ;;
+  *)
+    trap - INT TERM
+    watch
+    ;;
+esac
