@@ -30,11 +30,45 @@ roles_and_database() {
   printf "SELECT 'all' || ' made';\n"
 }
 
+# Statements from standard input, by a server that nobody else can reach. It exits with 0 after an error, so
+# its words count. A failed statement must not be logged: it may hold a password.
+single_user() { # DATABASE WHAT OPTION…
+  local database=$1 what=$2 text password
+  shift 2
+  run_as_postgres postgres --single -D "$new" "$@" -c fsync=off -c log_statement=none \
+    -c log_min_error_statement=panic "$database" >"$log" 2>&1 || true
+  text=$(<"$log")
+  if [[ $text == *'all made'* && ! $text =~ (ERROR|FATAL|PANIC): ]]; then return; fi
+  for password in "$superuser_password" "$replication_password" "$pool_password"; do
+    text=${text//"$password"/***}
+  done
+  printf '%s\n' "$text" >&2
+  say "$what could not be made"
+  exit 1
+}
+
+extensions() { # SCRIPT DATABASE: those of EXTENSIONS, with the libraries that they want loaded
+  local script=$node/config/cluster_$1.sql
+  [[ -s $script ]] || return 0
+  { cat "$script"; printf "SELECT 'all' || ' made';\n"; } | put "$private/init.sql"
+  single_user "$2" "the extensions" -c config_file="$node/config/cluster.conf" <"$private/init.sql"
+}
+
+refuse_unknown_extensions() {
+  local line
+  while read -r line; do
+    [[ $line =~ \"(.*)\" ]] || continue
+    compgen -G "/usr/share/postgresql/*/extension/${BASH_REMATCH[1]}.control" >/dev/null \
+      || refuse "EXTENSIONS names ${BASH_REMATCH[1]}, which this image lacks: add its Debian package to EXTRA_PACKAGES"
+  done < <(cat "$node"/config/cluster_*.sql 2>/dev/null)
+}
+
 initialise() {
-  local log=$private/init.log superuser_password replication_password pool_password password text
+  local log=$private/init.log superuser_password replication_password pool_password
   superuser_password=$(secret postgres_password)
   replication_password=$(secret replication_password)
   pool_password=$(secret pool_password)
+  refuse_unknown_extensions
   say "initialising"
   new_data
   # The locale decides about sorting (built in, the same on every machine) and, by libc's C.UTF-8, what a
@@ -43,21 +77,11 @@ initialise() {
   run_as_postgres initdb -D "$new" --username=postgres --auth=reject --encoding=UTF8 --locale=C.UTF-8 \
     --locale-provider=builtin --builtin-locale=C.UTF-8 --data-checksums --no-sync --no-instructions \
     >"$log" 2>&1 || { cat "$log" >&2; say "initdb failed"; exit 1; }
-  # A failed statement must not be logged: it holds a password. And the server of --single exits with 0
-  # after an error, so its words count.
+  extensions template1 template1
   roles_and_database | put "$private/init.sql"
-  run_as_postgres postgres --single -D "$new" -c shared_preload_libraries= -c fsync=off -c log_statement=none \
-    -c log_min_error_statement=panic postgres <"$private/init.sql" >"$log" 2>&1 || true
+  single_user postgres "the roles and the database" -c shared_preload_libraries= <"$private/init.sql"
+  extensions database "$POSTGRES_DB"
   rm "$private/init.sql"
-  text=$(<"$log")
-  if [[ $text != *'all made'* || $text =~ (ERROR|FATAL|PANIC): ]]; then
-    for password in "$superuser_password" "$replication_password" "$pool_password"; do
-      text=${text//"$password"/***}
-    done
-    printf '%s\n' "$text" >&2
-    say "the roles and the database could not be made"
-    exit 1
-  fi
   rm "$log"
   finish_data
   say "initialised"

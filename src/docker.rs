@@ -59,6 +59,16 @@ impl Compose<'_> {
             .and(["up", "--detach", "--no-build", "--remove-orphans", "--quiet-pull"])
     }
 
+    /// The same for these services alone; no other is touched, whether it is up to date or not.
+    pub fn up_only(&self, services: &[&str]) -> Argv {
+        self.up().and(["--no-deps"]).and(services.iter().copied())
+    }
+
+    /// Removes what is in the files no more, and creates what is missing; nothing that is there is recreated.
+    pub fn up_without_changes(&self) -> Argv {
+        self.up().and(["--no-recreate"])
+    }
+
     pub fn down(&self) -> Argv {
         self.command().and(["down", "--remove-orphans"])
     }
@@ -93,7 +103,7 @@ pub fn containers(project: &str) -> Argv {
     let format = format!(
         "{{\"id\":{{{{json .ID}}}},\"state\":{{{{json .State}}}},\"status\":{{{{json .Status}}}},\
          \"service\":{{{{json (.Label \"com.docker.compose.service\")}}}},\"spec\":{{{{json (.Label \"{SPEC_LABEL}\")}}}},\
-         \"ports\":{{{{json .Ports}}}}}}"
+         \"ports\":{{{{json .Ports}}}},\"image\":{{{{json .Image}}}}}}"
     );
     docker()
         .and(["ps", "--all", "--no-trunc", "--filter"])
@@ -166,6 +176,21 @@ fn mount(folder: &Path) -> String {
     } else {
         format!("type=bind,{source},target=/project")
     }
+}
+
+/// Lists the control files of the extensions in a node image, in a throw-away container.
+pub fn extensions(image: &str) -> Argv {
+    docker()
+        .and(["run", "--rm", "--network", "none", "--entrypoint", "find", image])
+        .and(["/usr/share/postgresql", "-name", "*.control"])
+}
+
+/// The names in the output of [`extensions`].
+pub fn parse_extensions(output: &str) -> Vec<&str> {
+    output
+        .lines()
+        .filter_map(|line| line.trim().rsplit('/').next()?.strip_suffix(".control"))
+        .collect()
 }
 
 /// Reads the output of [`containers`].

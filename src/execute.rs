@@ -17,6 +17,9 @@ use crate::workdir;
 /// Stopping a server may take its whole grace period of 60 s.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
 
+/// The same, and making the new container.
+const REPLACE_LIMIT: Duration = Duration::from_secs(120);
+
 /// A PCP command answers in some 20 ms, after `docker exec` has taken 80 ms.
 const PCP_LIMIT: Duration = Duration::from_secs(10);
 const PCP_POLL: Duration = Duration::from_millis(200);
@@ -50,13 +53,13 @@ pub async fn build(project: &Project, steps: &[Planned], on_line: impl FnMut(&st
     .await
 }
 
-/// Brings the containers to what is wanted, with one call of Compose; tells whether anything was to be done.
+/// Brings the containers to what is wanted, with one call of Compose, except for those that wait for their turn; tells whether anything was to be done.
 ///
 /// # Errors
 /// A command that failed, with its last output.
 pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]) -> Result<bool> {
     let topology = &project.topology;
-    let mut compose = false;
+    let (mut starts, mut removes) = (Vec::new(), false);
     for planned in steps {
         match &planned.step {
             Step::ReloadPool | Step::Detach { .. } | Step::SetSynchronous { .. } => {
@@ -64,12 +67,26 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
             }
             Step::Unpause { service } => on_container(project, there, "unpause", service).await?,
             Step::Revive { service } => on_container(project, there, "restart", service).await?,
-            Step::Start { .. } | Step::Remove { .. } => compose = true,
+            Step::Start { service } => starts.push(service.as_str()),
+            Step::Remove { .. } => removes = true,
             _ => {}
         }
     }
-    if compose {
-        let argv = workdir::compose(&topology.folder, &topology.project).up();
+    // Of itself Compose would recreate these too.
+    let waits = there
+        .iter()
+        .filter(|(service, _)| !starts.contains(&service.as_str()))
+        .any(|(service, container)| {
+            let wanted = project.rendering.specs.get(service);
+            wanted.is_some_and(|wanted| *wanted != container.spec)
+        });
+    if !starts.is_empty() || removes {
+        let compose = workdir::compose(&topology.folder, &topology.project);
+        let argv = match (waits, starts.is_empty()) {
+            (false, _) => compose.up(),
+            (true, false) => compose.up_only(&starts),
+            (true, true) => compose.up_without_changes(),
+        };
         process::stream(&argv, &topology.folder, |_| {}).await?;
     }
     Ok(!steps.is_empty())
@@ -92,12 +109,18 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::DropSlot { name } => session(0)?.drop_slot(name).await,
         Step::SetSynchronous { names } => session(0)?.set_synchronous(names).await,
         Step::Reload { id } => session(*id)?.reload().await,
+        Step::Replace { service } => {
+            let topology = &project.topology;
+            let argv = workdir::compose(&topology.folder, &topology.project).up_only(&[service]);
+            finish(project, &argv, REPLACE_LIMIT).await
+        }
         Step::Restart { id } => on_container(project, there, "restart", &topology::service(*id)).await,
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
         Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
         Step::Detach { id } => pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await,
         Step::Write { .. }
         | Step::Build { .. }
+        | Step::CreateExtension { .. }
         | Step::Unpause { .. }
         | Step::Revive { .. }
         | Step::Start { .. }

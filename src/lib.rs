@@ -10,6 +10,8 @@ mod docker;
 mod env_file;
 pub mod error;
 mod execute;
+mod extend;
+mod extensions;
 mod hazards;
 mod health;
 mod inside;

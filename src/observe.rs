@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 
 use crate::docker;
 use crate::error::{Failure, Kind};
-use crate::observed::{Answer, Containers, Observed};
+use crate::observed::{Answer, Containers, Fixed, Observed};
 use crate::postgres::{DATABASE, Endpoint, Session};
 use crate::process;
 use crate::project::Project;
 use crate::settings::Settings;
-use crate::topology::Node;
+use crate::topology::{self, Node, POOL_SERVICE};
 
 /// Between two questions to the same server while waiting. Shorter ones slow the servers down more than they gain.
 const POLL: Duration = Duration::from_millis(100);
@@ -109,6 +109,16 @@ pub async fn servers(project: &Project, containers: Containers) -> Observed {
         nodes: nodes.into_iter().collect(),
         pool,
     }
+}
+
+/// What these nodes say of the settings that need a restart; one that does not answer is left out.
+pub async fn fixed_settings(project: &Project, nodes: &[&Node]) -> BTreeMap<u32, Vec<Fixed>> {
+    let ask = |node: &Node| {
+        let (id, mut session) = (node.id, Session::new(endpoint(&project.settings, node.port)));
+        async move { Some((id, session.fixed_settings().await.ok()?)) }
+    };
+    let answers = join_all(nodes.iter().map(|node| ask(node))).await;
+    answers.into_iter().flatten().collect()
 }
 
 fn answer<T>(result: Result<T, crate::observed::Silence>) -> Answer<T> {
@@ -216,6 +226,20 @@ impl Watch {
             nodes: BTreeMap::new(),
             pool: Answer::NotAsked,
         };
+    }
+
+    /// The container of one service is another now: what was heard of it, and what is on its way, is void.
+    pub fn forget_one(&self, service: &str, containers: Containers) {
+        let mut view = self.shared.lock();
+        view.epoch += 1;
+        view.observed.containers = containers;
+        match service {
+            POOL_SERVICE => view.observed.pool = Answer::NotAsked,
+            _ => view
+                .observed
+                .nodes
+                .retain(|id, _| topology::service(*id) != service),
+        }
     }
 
     /// Waits for news, [`POLL_CONTAINERS`] at most, and gives the current view.

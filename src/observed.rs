@@ -23,6 +23,9 @@ pub struct Container {
     /// What it publishes, as `docker ps` writes it: `127.0.0.1:5000->5432/tcp`.
     #[serde(default)]
     pub ports: String,
+    /// The image it was made from, as `docker ps` writes it.
+    #[serde(default)]
+    pub image: String,
 }
 
 impl Container {
@@ -114,6 +117,21 @@ pub struct NodeFacts {
     pub senders: Vec<Sender>,
     pub slots: Vec<Slot>,
     pub base_backups: Vec<BaseBackup>,
+}
+
+/// A setting that a server takes up when it starts, and not later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Fixed {
+    pub name: String,
+    /// As in `pg_settings`: in its unit, where it has one.
+    pub value: String,
+    pub unit: Option<String>,
+    /// `bool`, `integer`, `real`, `enum`, `string`.
+    pub kind: String,
+    /// PostgreSQL's own.
+    pub default: Option<String>,
+    /// A configuration file sets it.
+    pub from_file: bool,
 }
 
 /// The WAL receiver of a standby.

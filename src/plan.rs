@@ -27,8 +27,12 @@ pub enum Step {
     DropSlot { name: String },
     /// Let commits wait for these replicas (node names), and for no other.
     SetSynchronous { names: Vec<String> },
+    /// Create an extension on the master.
+    CreateExtension { name: String, database: String },
     /// Make a server read its configuration again.
     Reload { id: u32 },
+    /// Recreate the container of a service that serves, while the others go on.
+    Replace { service: String },
     /// Restart a server.
     Restart { id: u32 },
     /// Make Pgpool read its list of nodes again.
@@ -69,7 +73,9 @@ impl fmt::Display for Step {
                 write!(f, "let commits wait for no replica")
             }
             Step::SetSynchronous { names } => write!(f, "let commits wait for {}", names.join(", ")),
+            Step::CreateExtension { name, database } => write!(f, "create extension {name} in {database}"),
             Step::Reload { id } => write!(f, "reload {}", topology::title(*id)),
+            Step::Replace { service } => write!(f, "replace {service}"),
             Step::Restart { id } => write!(f, "restart {}", topology::title(*id)),
             Step::ReloadPool => write!(f, "reload the pool"),
             Step::Attach { id } => write!(f, "attach {} to the pool", topology::title(*id)),

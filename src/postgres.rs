@@ -1,7 +1,9 @@
 //! The only place with SQL and with a PostgreSQL connection; below it, what is asked of one and told to one.
 
 mod cache;
+mod extensions;
 mod facts;
+mod fixed;
 mod inner_session;
 mod marker;
 mod mode;
@@ -64,7 +66,11 @@ impl Session {
     }
 
     async fn query(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Silence> {
-        let answer = tokio::time::timeout(PATIENCE, self.ask(sql)).await;
+        self.query_within(sql, PATIENCE).await
+    }
+
+    async fn query_within(&mut self, sql: &str, limit: Duration) -> Result<Vec<SimpleQueryRow>, Silence> {
+        let answer = tokio::time::timeout(limit, self.ask(sql)).await;
         match answer {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => {
@@ -74,7 +80,7 @@ impl Session {
             Err(_) => {
                 self.client = None;
                 Err(Silence {
-                    reason: format!("no answer within {} ms", PATIENCE.as_millis()),
+                    reason: format!("no answer within {} ms", limit.as_millis()),
                     refused: false,
                 })
             }

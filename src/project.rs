@@ -214,7 +214,18 @@ impl Project {
 
     /// Writes what has to be written.
     pub fn write(&self) -> Result<()> {
-        for change in &self.changes {
+        self.write_some(|_| true)
+    }
+
+    /// Writes what an image is built from, and nothing that a container reads which runs.
+    pub fn write_build_inputs(&self) -> Result<()> {
+        self.write_some(|path| {
+            path == "docker-compose.yml" || path == "pgpool/Dockerfile" || path.starts_with("slave-template/")
+        })
+    }
+
+    fn write_some(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        for change in self.changes.iter().filter(|change| wanted(&change.file.path)) {
             workdir::write(&self.topology.folder, &change.file)?;
         }
         Ok(())

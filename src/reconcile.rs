@@ -1,9 +1,13 @@
 //! The decision: what is wanted and what is there → what to do. Pure: no clock, no network, no process.
 
+mod fixed;
+mod roll;
 mod synchronous;
 
+use std::collections::BTreeMap;
+
 use crate::health;
-use crate::observed::Observed;
+use crate::observed::{Fixed, Observed};
 use crate::plan::{Planned, Step};
 use crate::project::{FileCause, FileChange};
 use crate::render::Rendering;
@@ -42,7 +46,9 @@ pub fn images(rendering: &Rendering, missing: &[String]) -> Vec<Planned> {
     vec![Step::Build { images }.because("no image of this content yet")]
 }
 
-/// The containers to start, recreate and remove.
+/// The containers to start, recreate and remove, all at once.
+///
+/// One that serves is left out: [`corrections`] replace it when its turn comes.
 pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
     let mut steps = Vec::new();
     for service in observed
@@ -75,6 +81,7 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
         let wanted = rendering.specs.get(&service);
         let cause = match observed.containers.get(&service) {
             None => "no container",
+            Some(_) if roll::waits(topology, rendering, observed, &service) => continue,
             Some(container) if Some(&container.spec) != wanted => "its definition changed",
             Some(container) if container.state == "paused" => {
                 steps.push(Step::Unpause { service }.because("paused"));
@@ -97,10 +104,32 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
 /// It is asked again after every observation until it has nothing more to do.
 pub fn corrections(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
     let mut steps = slots(topology, observed);
-    steps.extend(configuration(topology, rendering, observed));
+    steps.extend(roll::next(topology, rendering, observed));
     steps.extend(synchronous::steps(topology, observed));
     steps.extend(pool(topology, observed));
     steps
+}
+
+/// Everything that [`corrections`] will come to, one after the other, as far as it can be known now; `fixed` as in
+/// [`roll::ahead`].
+pub fn forecast(
+    topology: &Topology,
+    rendering: &Rendering,
+    observed: &Observed,
+    fixed: &BTreeMap<u32, Vec<Fixed>>,
+) -> Vec<Planned> {
+    let mut steps = slots(topology, observed);
+    steps.extend(roll::ahead(topology, rendering, observed, fixed));
+    steps.extend(pool(topology, observed));
+    steps
+}
+
+/// The nodes that have other files than the wanted ones: what they say of [`Fixed`] settings is news.
+pub fn outdated<'a>(topology: &'a Topology, rendering: &Rendering, observed: &Observed) -> Vec<&'a Node> {
+    let nodes = topology.nodes.iter();
+    nodes
+        .filter(|node| !roll::is_current(rendering, observed, node))
+        .collect()
 }
 
 fn slots(topology: &Topology, observed: &Observed) -> Vec<Planned> {
@@ -127,43 +156,6 @@ fn slots(topology: &Topology, observed: &Observed) -> Vec<Planned> {
                 .because("its replica is removed"),
             );
         }
-    }
-    steps
-}
-
-/// One restart at a time, and only while every node serves: a value with which a server cannot start stops one.
-///
-/// Replicas before the master, since hot-standby parameters must never be lower on a replica; where one is lowered,
-/// the master before its replicas. Which it is, is known when every server has read its files.
-fn configuration(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
-    let mut nodes: Vec<&Node> = topology.replicas().iter().collect();
-    match observed.facts(topology.master().id) {
-        Some(master) if master.lowers_hot_standby => nodes.insert(0, topology.master()),
-        _ => nodes.push(topology.master()),
-    }
-    let current = |node: &Node| {
-        let facts = observed.facts(node.id);
-        facts.is_none_or(|facts| facts.config_hash.as_ref() == rendering.config_hashes.get(&node.id))
-    };
-    let serves = |node: &Node| health::node_state(topology, observed, node).is_serving();
-    let steady = nodes.iter().all(|node| current(node) && serves(node));
-
-    let mut steps = Vec::new();
-    for node in &nodes {
-        if !current(node) {
-            steps.push(Step::Reload { id: node.id }.because("its configuration files changed"));
-        }
-    }
-    let waiting = nodes.iter().find_map(|node| {
-        let facts = observed.facts(node.id)?;
-        (!facts.pending_restart.is_empty()).then_some((node, facts))
-    });
-    if let Some((node, facts)) = waiting.filter(|_| steady) {
-        let cause = format!(
-            "a restart brings {} into effect",
-            facts.pending_restart.join(", ")
-        );
-        steps.push(Step::Restart { id: node.id }.because(cause));
     }
     steps
 }

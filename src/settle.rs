@@ -17,6 +17,7 @@ use crate::plan::Step;
 use crate::process;
 use crate::project::Project;
 use crate::reconcile;
+use crate::topology;
 use crate::ui::{Board, Mark, Ui};
 
 /// A step that did not help at once is not repeated before this has passed: Pgpool's control process restarts for
@@ -100,11 +101,33 @@ pub async fn settle(
                 continue;
             }
             ui.detail(&planned.to_string());
-            if let Err(error) = execute::correct(project, &observed.containers, &planned.step).await {
+            let result = execute::correct(project, &observed.containers, &planned.step).await;
+            let interrupted = interrupted(&planned.step);
+            attempts.push((planned.step, Instant::now()));
+            if let Err(error) = result {
+                if matches!(attempts.last(), Some((Step::Replace { .. }, _))) {
+                    return Err(error);
+                }
                 ui.detail(&format!("{error:#}"));
             }
-            attempts.push((planned.step, Instant::now()));
+            if let Some(service) = interrupted {
+                // What comes next is decided by what is seen of the new server.
+                progress.begin_again(&states, &service);
+                let topology = &project.topology;
+                let containers = observe::containers(&topology.folder, &topology.project).await?;
+                watch.forget_one(&service, containers);
+                break;
+            }
         }
+    }
+}
+
+/// The service that a step stops and starts.
+fn interrupted(step: &Step) -> Option<String> {
+    match step {
+        Step::Replace { service } => Some(service.clone()),
+        Step::Restart { id } => Some(topology::service(*id)),
+        _ => None,
     }
 }
 
@@ -160,6 +183,14 @@ impl Progress {
                     .or_insert((Instant::now(), *done));
             }
         }
+    }
+
+    /// The server of `service` starts anew, and so does what counts as progress for it.
+    fn begin_again(&mut self, states: &[Part], service: &str) {
+        for part in states.iter().filter(|part| part.service == service) {
+            self.best.remove(&part.title);
+        }
+        self.last = Instant::now();
     }
 
     /// How long a clone goes on at the pace it had so far; nothing during its first second.
@@ -230,6 +261,20 @@ pub async fn not_ready(
                 .fix("correct the file, then run `pgcluster up` again"),
             );
         }
+    }
+    let ahead = reconcile::forecast(&project.topology, &project.rendering, observed, &BTreeMap::new());
+    let waiting: Vec<String> = ahead
+        .iter()
+        .filter_map(|planned| interrupted(&planned.step))
+        .collect();
+    if !problems.is_empty() && !waiting.is_empty() {
+        problems.push(
+            Problem::new(format!(
+                "{}: left as they were, since not every node serves",
+                waiting.join(", ")
+            ))
+            .fix("once that is cured, `pgcluster up` goes on with them"),
+        );
     }
     if problems.is_empty() {
         problems = reconcile::corrections(&project.topology, &project.rendering, observed)

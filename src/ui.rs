@@ -149,6 +149,15 @@ impl Board {
         }
     }
 
+    /// What the user may like to know, above the lines.
+    pub fn note(&self, text: &str) {
+        match &self.screen {
+            _ if self.quiet => {}
+            Some(screen) => drop(screen.println(plain_where_wanted(text))),
+            None => eprintln!("{text}"),
+        }
+    }
+
     /// Leaves the lines as they are and stops redrawing.
     pub fn finish(self) {
         for line in self.lines.into_values() {

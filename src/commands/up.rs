@@ -8,10 +8,12 @@ use crate::commands::generate;
 use crate::data;
 use crate::error::{self, Kind};
 use crate::execute;
+use crate::extend;
 use crate::hazards;
 use crate::logins;
 use crate::observe;
-use crate::plan::Planned;
+use crate::observed::Observed;
+use crate::plan::{Planned, Step};
 use crate::project::{Project, Wish};
 use crate::prove;
 use crate::reconcile;
@@ -98,9 +100,19 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     }
     board.show("checks", Mark::Done, 0, &machine.summary);
     for warning in &machine.warnings {
-        ui.note(warning);
+        board.note(warning);
     }
 
+    let builds = !machine.missing_images.is_empty();
+    if builds {
+        // A build that fails must leave servers that run with the files they run with.
+        match machine.containers.is_empty() {
+            true => project.write()?,
+            false => project.write_build_inputs()?,
+        }
+        images(project, &machine, ui, board).await?;
+    }
+    extend::refuse_unknown(project, &machine).await?;
     project.write()?;
     let files = format!(
         "{} written, {} unchanged",
@@ -109,7 +121,10 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     );
     board.show("files", Mark::Done, 0, &files);
 
-    images(project, &machine, ui, board).await?;
+    if !builds {
+        images(project, &machine, ui, board).await?;
+    }
+
     data::refuse_orphans_in_volumes(project, &machine.containers).await?;
 
     // After the files are written: servers are judged by them.
@@ -118,9 +133,18 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     for step in &steps {
         ui.detail(&step.to_string());
     }
+    announce(&forecast(project, &observed).await, board);
     let there = observed.containers.clone();
     let starting = execute::containers(project, &there, &steps);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
+    let (missing, updates) = extend::look(project).await?;
+    for step in &missing {
+        ui.detail(&step.to_string());
+    }
+    extend::create(project, &missing).await?;
+    for update in updates {
+        board.note(&update);
+    }
     prove::prove(project, &settled).await
 }
 
@@ -173,11 +197,10 @@ async fn dry_run(project: &Project, ui: Ui) -> Result<()> {
         &project.rendering,
         &observed,
     ));
-    steps.extend(reconcile::corrections(
-        &project.topology,
-        &project.rendering,
-        &observed,
-    ));
+    steps.extend(forecast(project, &observed).await);
+    if observed.facts(project.topology.master().id).is_some() {
+        steps.extend(extend::look(project).await?.0);
+    }
     for step in &steps {
         ui.result(&step.to_string());
     }
@@ -185,6 +208,26 @@ async fn dry_run(project: &Project, ui: Ui) -> Result<()> {
         ui.result("nothing to do");
     }
     Ok(())
+}
+
+/// What will be done to servers that run.
+async fn forecast(project: &Project, observed: &Observed) -> Vec<Planned> {
+    let (topology, rendering) = (&project.topology, &project.rendering);
+    let outdated = reconcile::outdated(topology, rendering, observed);
+    let fixed = observe::fixed_settings(project, &outdated).await;
+    reconcile::forecast(topology, rendering, observed, &fixed)
+}
+
+/// Says which servers stop for a moment, and why, before one does.
+fn announce(steps: &[Planned], board: &Board) {
+    let interrupts = |step: &Step| matches!(step, Step::Restart { .. } | Step::Replace { .. });
+    let steps: Vec<&Planned> = steps.iter().filter(|planned| interrupts(&planned.step)).collect();
+    if !steps.is_empty() {
+        board.note("one at a time, each when all others serve:");
+    }
+    for step in steps {
+        board.note(&format!("  {step}"));
+    }
 }
 
 /// The pool, the master and each replica with its port.

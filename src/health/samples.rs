@@ -26,6 +26,7 @@ pub fn healthy(topology: &Topology) -> Observed {
         status: "Up 5 seconds".into(),
         spec: "spec".into(),
         ports: String::new(),
+        image: "pgcluster-node:1".into(),
     };
     let names: Vec<String> = topology.replicas().iter().map(Node::name).collect();
     let facts = |node: &Node| NodeFacts {

@@ -11,7 +11,7 @@ use crate::topology::{self, Node, Topology};
 
 /// What a standby must have at least as high as its primary, with PostgreSQL's own default
 /// ("Hot Standby", Administrator Overview).
-const HOT_STANDBY: &[(&str, i64)] = &[
+pub const HOT_STANDBY: &[(&str, i64)] = &[
     ("max_connections", 100),
     ("max_worker_processes", 8),
     ("max_wal_senders", 10),

@@ -9,6 +9,8 @@ use super::fingerprint::Fingerprint;
 use super::{POOL_BACKENDS, Rendered, public, run};
 use crate::assets::{CONFIG_FOLDER, LOCAL_CONF, Sources};
 use crate::error::Failure;
+use crate::extensions::{self, TEMPLATE};
+use crate::settings::Settings;
 use crate::topology::Node;
 
 /// A node's configuration, entrypoint and the fingerprint of its configuration.
@@ -114,6 +116,22 @@ const LOCAL: &str = "config/local.conf";
 fn is_tool_owned(path: &str) -> bool {
     let name = path.strip_prefix(CONFIG_FOLDER).unwrap_or(path);
     name.starts_with("cluster") || name == LOCAL_CONF
+}
+
+/// What the master's entrypoint runs when it makes a cluster. They are no part of a fingerprint: in a cluster that is
+/// there, `up` does the same.
+pub fn extensions(settings: &Settings) -> [Rendered; 2] {
+    let template = match settings.extensions_in_template {
+        true => extensions::script(&settings.extensions, TEMPLATE),
+        false => String::new(),
+    };
+    [
+        public("master/config/cluster_template1.sql", template),
+        public(
+            "master/config/cluster_database.sql",
+            extensions::script(&settings.extensions, &settings.database),
+        ),
+    ]
 }
 
 /// What Pgpool reads, and what its image is built from.

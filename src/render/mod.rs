@@ -13,8 +13,10 @@ use serde::Serialize;
 use tera::{Context, Tera};
 
 use self::configured::Configured;
+pub use self::consistency::HOT_STANDBY;
 use crate::assets::Sources;
 use crate::error::{Failure, Kind, Problem};
+use crate::extensions;
 use crate::settings::{self, Choice, DataPlace, Settings, Sizing};
 use crate::topology::{BOUNCER_SERVICE, MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology};
 
@@ -58,6 +60,12 @@ pub struct Rendering {
 pub struct Images {
     pub node: String,
     pub pool: String,
+}
+
+impl Images {
+    pub fn contains(&self, image: &str) -> bool {
+        self.node == image || self.pool == image
+    }
 }
 
 /// What the Compose template sees of a node.
@@ -108,6 +116,8 @@ pub struct Common<'a> {
     in_volumes: bool,
     extensions: &'a [String],
     extensions_in_template: bool,
+    /// For `shared_preload_libraries`.
+    preload_libraries: String,
 }
 
 /// Renders everything.
@@ -141,6 +151,7 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         in_volumes: settings.data == DataPlace::Volume,
         extensions: &settings.extensions,
         extensions_in_template: settings.extensions_in_template,
+        preload_libraries: extensions::libraries(&settings.extensions),
     };
     let mut context = Context::from_serialize(&common).map_err(|error| broken(&error))?;
     context.insert("primary_conninfo", &primary_conninfo(settings));
@@ -154,6 +165,8 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         files.extend(node_files);
         config_hashes.insert(node.id, config_hash);
     }
+
+    files.extend(folders::extensions(settings));
 
     let mut specs = fingerprint::node_specs(&common, topology, sources);
     let nodes: Vec<NodeView> = topology.nodes.iter().map(|node| view(node, &specs)).collect();
