@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 
 use crate::error::{Failure, Kind, Problem};
 use crate::observe;
+use crate::observed::Silence;
 use crate::postgres::Session;
 use crate::project::Project;
 use crate::settings::QueryCache;
@@ -22,29 +23,57 @@ pub struct Hazard {
 /// A hazard as a sentence, with its database.
 pub type Found = (Hazard, String);
 
-/// Looks through all databases; nothing where not everything is cached, or the master does not answer.
-pub async fn look(project: &Project) -> Vec<Found> {
+/// Looks through all databases, asking each up to `tries` times; nothing where not everything is cached.
+pub async fn look(project: &Project, tries: u32) -> Vec<Found> {
     if project.settings.cache != QueryCache::All {
         return Vec::new();
     }
     let endpoint = observe::endpoint(&project.settings, project.topology.master().port);
-    let databases = Session::new(endpoint.clone())
-        .databases()
-        .await
-        .unwrap_or_default();
+    let mut master = Session::new(endpoint.clone());
+    let mut databases = master.databases().await;
+    for _ in 1..tries {
+        if databases.is_err() {
+            databases = master.databases().await;
+        }
+    }
+    let databases = match databases {
+        Ok(databases) => databases,
+        Err(silence) => return vec![unknown("any database", silence)],
+    };
     let looks = databases.into_iter().map(|database| {
         let mut endpoint = endpoint.clone();
         endpoint.database.clone_from(&database);
-        async move {
-            let hazards = Session::new(endpoint).cache_hazards().await.unwrap_or_default();
-            let sentence = |hazard: Hazard| {
-                let text = format!("{database}: {}: {}", hazard.what, hazard.names);
-                (hazard, text)
-            };
-            hazards.into_iter().map(sentence).collect::<Vec<_>>()
-        }
+        async move { look_through(Session::new(endpoint), &database, tries).await }
     });
     join_all(looks).await.concat()
+}
+
+async fn look_through(mut session: Session, database: &str, tries: u32) -> Vec<Found> {
+    let mut hazards = session.cache_hazards().await;
+    for _ in 1..tries {
+        if hazards.is_err() {
+            hazards = session.cache_hazards().await;
+        }
+    }
+    let sentence = |hazard: Hazard| {
+        let text = format!("{database}: {}: {}", hazard.what, hazard.names);
+        (hazard, text)
+    };
+    match hazards {
+        Ok(hazards) => hazards.into_iter().map(sentence).collect(),
+        Err(silence) => vec![unknown(database, silence)],
+    }
+}
+
+/// A database that does not answer may hide anything.
+fn unknown(database: &str, silence: Silence) -> Found {
+    let text = format!("{database}: it could not be looked through: {}", silence.reason);
+    let hazard = Hazard {
+        mixes: false,
+        what: "unknown".to_owned(),
+        names: silence.reason,
+    };
+    (hazard, text)
 }
 
 /// # Errors
@@ -68,7 +97,7 @@ pub fn warnings(project: &Project, found: &[Found]) -> Vec<String> {
     let late = found.iter().filter(|(hazard, _)| !hazard.mixes);
     late.map(|(_, text)| {
         let ttl = project.settings.cache_ttl;
-        format!("QUERY_CACHE=all may serve rows that are up to {ttl} s old in {text}")
+        format!("QUERY_CACHE=all does not see this, for up to {ttl} s: {text}")
     })
     .collect()
 }

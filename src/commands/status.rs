@@ -146,7 +146,7 @@ async fn hazards(project: &Project, observed: &Observed, report: &mut Report) {
     if observed.facts(project.topology.master().id).is_none() {
         return;
     }
-    let found = hazards::look(project).await;
+    let found = hazards::look(project, 1).await;
     report.warnings = hazards::warnings(project, &found);
     let mixed = hazards::refuse_mixed(&found).err();
     let problems = mixed.map(|failure| failure.problems).unwrap_or_default();

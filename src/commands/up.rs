@@ -45,6 +45,9 @@ pub struct Args {
     dry_run: bool,
 }
 
+/// How often a database that does not answer is asked for what would make the query cache wrong.
+const LOOKS: u32 = 5;
+
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let started = Instant::now();
     let folder = workdir::locate(&global.folder)?;
@@ -79,7 +82,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             width = title_width(&project)
         ));
     }
-    for warning in hazards::warnings(&project, &hazards::look(&project).await) {
+    for warning in hazards::warnings(&project, &hazards::look(&project, LOOKS).await) {
         ui.note(&format!("warning: {warning}"));
     }
     generate::notes(&project, ui).await
@@ -96,7 +99,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     {
         // Before a file is written that would not fit the cluster.
         logins::check(project).await?;
-        hazards::refuse_mixed(&hazards::look(project).await)?;
+        hazards::refuse_mixed(&hazards::look(project, LOOKS).await)?;
     }
     board.show("checks", Mark::Done, 0, &machine.summary);
     for warning in &machine.warnings {

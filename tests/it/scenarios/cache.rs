@@ -97,7 +97,7 @@ fn everything_is_kept_and_ends(cluster: &Cluster) {
     );
     let warned = cluster.up(1);
     for warning in [
-        "up to 3 s old in postgresdb: triggers may write to other tables unseen: t",
+        "for up to 3 s: postgresdb: triggers may write to other tables unseen: t",
         "foreign keys cascade to it unseen: child",
     ] {
         assert!(warned.stderr.contains(warning), "{warning}: {warned}");
