@@ -212,6 +212,14 @@ pub fn parse_containers(output: &str) -> serde_json::Result<Containers> {
     Ok(containers)
 }
 
+/// The package that apt does not know, from a line of a build's output.
+pub fn unknown_package(line: &str) -> Option<String> {
+    let (_, rest) = line
+        .split_once("E: Unable to locate package ")
+        .or_else(|| Some(("", line.split_once("E: Package '")?.1.split_once('\'')?.0)))?;
+    rest.split_whitespace().next().map(str::to_owned)
+}
+
 /// The engine's version in the output of [`version`]; `None` when the client reached no engine.
 pub fn parse_engine_version(output: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(output.trim()).ok()?;
@@ -288,6 +296,19 @@ mod tests {
         );
         check(r#"{"Client":{"Version":"28.2.2"},"Server":null}"#, None);
         check("", None);
+    }
+
+    #[test]
+    fn a_build_tells_which_package_there_is_not() {
+        fn check(line: &str, expected: Option<&str>) {
+            assert_eq!(unknown_package(line).as_deref(), expected);
+        }
+        check("#8 3.1 E: Unable to locate package nonsense", Some("nonsense"));
+        check(
+            "#8 3.1 E: Package 'gone' has no installation candidate",
+            Some("gone"),
+        );
+        check("#8 3.1 Reading package lists...", None);
     }
 
     #[test]

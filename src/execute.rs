@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::docker;
+use crate::error::{Failure, Kind, Problem};
 use crate::observe;
 use crate::observed::Containers;
 use crate::plan::{Planned, Step};
@@ -27,8 +28,8 @@ const PCP_POLL: Duration = Duration::from_millis(200);
 /// Builds the missing images, handing every line of the build's output to `on_line`.
 ///
 /// # Errors
-/// The build failed: the command and its last output.
-pub async fn build(project: &Project, steps: &[Planned], on_line: impl FnMut(&str)) -> Result<()> {
+/// The build failed: the command and its last output, or the name in EXTRA_PACKAGES that Debian does not know.
+pub async fn build(project: &Project, steps: &[Planned], mut on_line: impl FnMut(&str)) -> Result<()> {
     let images = &project.rendering.images;
     let mut services = Vec::new();
     for planned in steps {
@@ -45,12 +46,24 @@ pub async fn build(project: &Project, steps: &[Planned], on_line: impl FnMut(&st
         return Ok(());
     }
     let topology = &project.topology;
-    process::stream(
-        &workdir::compose(&topology.folder, &topology.project).build(&services),
-        &topology.folder,
-        on_line,
-    )
-    .await
+    let mut unknown = None;
+    let argv = workdir::compose(&topology.folder, &topology.project).build(&services);
+    let built = process::stream(&argv, &topology.folder, |line| {
+        on_line(line);
+        unknown = unknown.take().or_else(|| docker::unknown_package(line));
+    })
+    .await;
+    let extra: Vec<&str> = project.settings.extra_packages.split_whitespace().collect();
+    match unknown.filter(|name| built.is_err() && extra.contains(&name.as_str())) {
+        None => built,
+        Some(name) => Err(Failure::new(
+            Kind::Input,
+            Problem::new(format!("EXTRA_PACKAGES: Debian has no package `{name}`")).fix(
+                "correct the name: https://packages.debian.org/search?keywords=postgresql-17 has them all",
+            ),
+        )
+        .into()),
+    }
 }
 
 /// Brings the containers to what is wanted, with one call of Compose, except for those that wait for their turn; tells whether anything was to be done.

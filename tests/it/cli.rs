@@ -9,6 +9,8 @@ mod connect;
 #[cfg(unix)]
 mod down;
 #[cfg(unix)]
+mod extensions;
+#[cfg(unix)]
 #[path = "fake_docker/mod.rs"]
 mod fake_docker;
 #[cfg(unix)]

@@ -74,11 +74,13 @@ fn each_effect_has_one_home() {
 fn decisions_are_pure() {
     const PURE: &[&str] = &[
         "src/advice.rs",
+        "src/extensions.rs",
         "src/health/",
         "src/observed.rs",
         "src/plan.rs",
         "src/reconcile.rs",
         "src/reconcile/",
+        "src/settings/profile.rs",
         "src/render/",
         "src/target.rs",
         "src/route.rs",

@@ -153,17 +153,22 @@ impl Cluster {
 
     /// Watches from now on with which status containers of the cluster end.
     pub fn watch_exits(&self) -> Exits {
+        self.watch(&["die"], "{{.Actor.Attributes.exitCode}}")
+    }
+
+    /// Watches from now on which containers of the cluster end and start.
+    pub fn watch_starts_and_exits(&self) -> Exits {
+        self.watch(&["die", "start"], "{{.Action}}")
+    }
+
+    fn watch(&self, events: &[&str], what: &str) -> Exits {
         let project = self.project().expect("the cluster is rendered");
         let service = "{{index .Actor.Attributes \"com.docker.compose.service\"}}";
-        let format = format!("{service} {{{{.Actor.Attributes.exitCode}}}}");
+        let format = format!("{service} {what}");
+        let filters = events.iter().map(|event| format!("--filter=event={event}"));
         let mut events = Command::new("docker")
-            .args([
-                "events",
-                "--filter",
-                "event=die",
-                "--filter",
-                &project_filter(&project),
-            ])
+            .args(["events", "--filter", &project_filter(&project)])
+            .args(filters)
             .args(["--format", &format])
             .stdout(Stdio::piped())
             .spawn()
@@ -189,6 +194,11 @@ pub struct Exits {
 }
 
 impl Exits {
+    /// Everything so far, in order, as `service what`.
+    pub fn so_far(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
     /// The next `count` ends, as `service status`, sorted.
     pub fn next(&self, count: usize) -> Vec<String> {
         let next = |_| self.lines.recv_timeout(Duration::from_secs(10)).ok();

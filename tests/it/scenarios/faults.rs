@@ -81,7 +81,7 @@ fn after_a_restart_of_the_pool_no_node_stays_down() {
     cluster.replicates_again_to(1);
 }
 
-fn nothing_is_lost(cluster: &Cluster, written: &[u64], replicas: u32) {
+pub fn nothing_is_lost(cluster: &Cluster, written: &[u64], replicas: u32) {
     let replicas = (1..=replicas).map(|id| format!("slave-{id}"));
     for place in std::iter::once("master".to_owned()).chain(replicas) {
         eventually(
@@ -98,7 +98,7 @@ fn nothing_is_lost(cluster: &Cluster, written: &[u64], replicas: u32) {
 }
 
 /// Inserts 1, 2, 3 … as fast as it can, and notes each number once its commit was confirmed.
-struct Writer {
+pub struct Writer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -110,7 +110,7 @@ struct Shared {
 }
 
 impl Writer {
-    fn start(login: Login) -> Writer {
+    pub fn start(login: Login) -> Writer {
         let shared = Arc::<Shared>::default();
         let its = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
@@ -144,13 +144,13 @@ impl Writer {
 
     /// Writes work, again if need be: `more` of them within 30 s.
     #[track_caller]
-    fn has_written_more(&self, more: usize) {
+    pub fn has_written_more(&self, more: usize) {
         let (started, before) = (Instant::now(), self.count());
         eventually("writes work", 30, true, || self.count() >= before + more);
         println!("{more} writes after {:.1} s", started.elapsed().as_secs_f64());
     }
 
-    fn stop(mut self) -> Vec<u64> {
+    pub fn stop(mut self) -> Vec<u64> {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.join().expect("no panic");

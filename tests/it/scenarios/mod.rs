@@ -3,6 +3,7 @@
 mod cache;
 mod compose_only;
 mod consistency;
+mod extensions;
 mod faults;
 mod first_start;
 mod interruption;
@@ -11,6 +12,7 @@ mod refusals;
 mod removal;
 mod restart;
 mod routing;
+mod rolling;
 mod scaling;
 mod secrets;
 mod security;

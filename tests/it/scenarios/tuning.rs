@@ -1,6 +1,6 @@
 //! The user's own configuration files reach the servers, each the right one, or are refused with the line.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Connection};
 
 const MASTER: &str = "master/config/postgresql.conf";
 const REPLICAS: &str = "slave-template/config/postgresql.conf";
@@ -25,6 +25,33 @@ fn settings_reach_the_nodes_they_are_for() {
     every_node_shows(&cluster, "autovacuum_max_workers", ["3", "5", "5"]);
     nothing_waits_for_a_restart(&cluster);
     cluster.replicates_to(2);
+
+    // A restart of one replica is told before, and cuts nobody who reads from another node.
+    let mut clients = [client_on(&cluster, "slave2"), client_on(&cluster, "slave2")];
+    cluster.append("slave-1/config/local.conf", "shared_buffers = 80MB");
+    let expected = "restart slave-1  (a restart brings shared_buffers into effect)";
+    cluster.run(["up", "--dry-run"]).exits(0).says(expected);
+    let master = cluster.container("postgres-master");
+
+    cluster.run(["up"]).exits(0).says(expected);
+
+    every_node_shows(&cluster, "shared_buffers", ["96MB", "80MB", "128MB"]);
+    assert_eq!(cluster.container("postgres-master"), master);
+    for client in &mut clients {
+        let answer = client.ask("SELECT current_setting('cluster_name')");
+        assert_eq!(answer.as_deref(), Ok("slave2"));
+    }
+}
+
+/// A client of the pool whose reads go to this node.
+fn client_on(cluster: &Cluster, node: &str) -> Connection {
+    for _ in 0..50 {
+        let mut client = cluster.login("pool").connect().expect("a client of the pool");
+        if client.ask("SELECT current_setting('cluster_name')").as_deref() == Ok(node) {
+            return client;
+        }
+    }
+    panic!("the pool sends nobody to {node}");
 }
 
 /// A standby refuses to go on where the primary allows, or allowed, more connections than itself.
@@ -45,6 +72,7 @@ fn a_limit_that_replicas_must_follow_goes_up_and_down() {
         cluster.run(["up", "--timeout", "30"]).exits(0);
 
         every_node_shows(&cluster, "max_connections", [limit, limit]);
+        every_node_shows(&cluster, "work_mem", ["4MB", "4MB"]);
         nothing_waits_for_a_restart(&cluster);
         cluster.replicates_to(1);
         cluster.reads_everywhere(1, &["kept"]);
