@@ -1,7 +1,7 @@
 //! `DATA=volume`: the same promises for data in named volumes of Docker.
 
 use super::interruption::{has_cloned_afresh, stopped_in_a_base_backup};
-use crate::cluster::{Cluster, docker};
+use crate::cluster::{Cluster, docker, eventually};
 
 const NOTHING: Vec<String> = Vec::new();
 
@@ -24,8 +24,26 @@ fn data_in_volumes_stays_is_used_again_and_goes_when_told() {
     assert_eq!(cluster.sql("master", "SHOW work_mem"), "9MB");
 
     // Two servers on one data directory would ruin it.
-    let second = cluster.compose(["run", "--rm", "--no-deps", "postgres-master"]);
-    second.exits(78).says("another container runs on this folder");
+    let second = format!("{}-second", cluster.project().expect("it is rendered"));
+    let run = [
+        "run",
+        "--detach",
+        "--no-deps",
+        "--name",
+        &second,
+        "postgres-master",
+    ];
+    cluster.compose(run).exits(0);
+    let state = [
+        "inspect",
+        "--format",
+        "{{.State.Status}} {{.State.ExitCode}}",
+        &second,
+    ];
+    eventually("the second one refuses", 20, "exited 78".to_owned(), || {
+        docker(state)
+    });
+    docker(["rm", &second]);
 
     cluster.run(["down"]).exits(0);
     cluster.run(["up"]).exits(0);
