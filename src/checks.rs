@@ -29,13 +29,25 @@ const IN_BETWEEN: Duration = Duration::from_secs(5);
 /// What was seen of the machine, all of it usable.
 #[derive(Debug)]
 pub struct Machine {
-    /// For people: versions, ports, space.
-    pub summary: String,
+    pub engine: String,
+    pub compose: String,
+    /// For people: ports, space.
+    pub room: String,
     pub containers: Containers,
     /// Images that have to be built.
     pub missing_images: Vec<String>,
     /// What works and may not work well.
     pub warnings: Vec<String>,
+}
+
+impl Machine {
+    /// For people: versions, ports, space.
+    pub fn summary(&self) -> String {
+        format!(
+            "engine {} · compose {} · {}",
+            self.engine, self.compose, self.room
+        )
+    }
 }
 
 /// Looks at the engine, its memory, Compose, containers, images, ports and the disk, at the same time.
@@ -87,8 +99,10 @@ pub async fn look(project: &Project) -> Result<Machine> {
     Failure::unless_empty(Kind::Machine, problems)?;
 
     Ok(Machine {
-        summary: format!(
-            "engine {engine} · compose {compose} · ports {} free · {} of disk free",
+        engine,
+        compose,
+        room: format!(
+            "ports {} free · {} of disk free",
             ports(project),
             free.map_or("?".to_owned(), |bytes| ByteSize(bytes).to_string()),
         ),

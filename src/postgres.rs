@@ -1,6 +1,7 @@
 //! The only place with SQL and with a PostgreSQL connection; below it, what is asked of one and told to one.
 
 mod cache;
+mod doctor;
 mod extensions;
 mod facts;
 mod fixed;

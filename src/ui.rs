@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const GREEN: Style = AnsiColor::Green.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 const DIM: Style = Style::new().dimmed();
 
 /// How much is said.
@@ -25,6 +26,11 @@ impl Ui {
     pub fn result(&self, text: &str) {
         // A reader that has seen enough, such as `head`, is no error.
         let _ = writeln!(anstream::stdout(), "{text}");
+    }
+
+    /// A result that is good or bad.
+    pub fn verdict(&self, mark: Mark, text: &str) {
+        self.result(&format!("{} {text}", sign(mark)));
     }
 
     /// What the user may like to know.
@@ -85,6 +91,7 @@ pub enum Mark {
     Waiting,
     Working,
     Done,
+    Doubtful,
     Failed,
 }
 
@@ -202,6 +209,7 @@ fn sign(mark: Mark) -> String {
         Mark::Waiting => " ".to_owned(),
         Mark::Working => "…".to_owned(),
         Mark::Done => format!("{GREEN}✔{GREEN:#}"),
+        Mark::Doubtful => format!("{YELLOW}!{YELLOW:#}"),
         Mark::Failed => format!("{RED}✘{RED:#}"),
     }
 }

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod completions;
 pub mod config;
+pub mod doctor;
 pub mod down;
 pub mod generate;
 pub mod logs;
@@ -37,6 +38,7 @@ pub async fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Command::Stop(args) => stop::run(args, &cli.global, ui).await,
         Command::Start(args) => start::run(args, &cli.global, ui).await,
         Command::Config(args) => config::run(args, &cli.global, ui),
+        Command::Doctor(args) => doctor::run(args, &cli.global, ui).await,
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
         Command::Route(args) => route::run(args, &cli.global, ui).await,

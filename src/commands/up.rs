@@ -101,7 +101,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
         logins::check(project).await?;
         hazards::refuse_mixed(&hazards::look(project, LOOKS).await)?;
     }
-    board.show("checks", Mark::Done, 0, &machine.summary);
+    board.show("checks", Mark::Done, 0, &machine.summary());
     for warning in &machine.warnings {
         board.note(warning);
     }

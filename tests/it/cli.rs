@@ -7,6 +7,8 @@ mod config;
 #[cfg(unix)]
 mod connect;
 #[cfg(unix)]
+mod doctor;
+#[cfg(unix)]
 mod down;
 #[cfg(unix)]
 mod extensions;

@@ -25,7 +25,7 @@ pub use engine::docker;
 pub use outcome::{Outcome, eventually};
 pub use replication::services;
 pub use running::Running;
-pub use sql::{Connection, Login};
+pub use sql::{Connection, Login, ask_url};
 
 use seats::{Seat, free_port};
 use user::OrdinaryUser;
@@ -126,6 +126,13 @@ impl Cluster {
     /// The same for words that are not known before.
     pub fn run_words(&self, words: &[&str]) -> Outcome {
         let outcome = Outcome::of(&mut self.pgcluster(words));
+        self.note(&outcome);
+        outcome
+    }
+
+    /// The same where `path` alone is on PATH.
+    pub fn run_with_path(&self, path: &Path, words: &[&str]) -> Outcome {
+        let outcome = Outcome::of(self.pgcluster(words).env("PATH", path));
         self.note(&outcome);
         outcome
     }

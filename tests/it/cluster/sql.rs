@@ -76,6 +76,19 @@ impl Login {
     }
 }
 
+/// The answer at `url`, in the form of `psql -At`.
+pub fn ask_url(url: &str, sql: &str) -> Result<String, String> {
+    let config: Config = url.parse().map_err(|error| format!("{url}: {error}"))?;
+    let password = config.get_password().map(String::from_utf8_lossy);
+    let login = Login {
+        port: config.get_ports()[0],
+        user: config.get_user().unwrap_or_default().to_owned(),
+        password: password.map(|password| password.into_owned()),
+        database: config.get_dbname().unwrap_or_default().to_owned(),
+    };
+    login.ask(sql)
+}
+
 impl Connection {
     /// The rows a line each, their columns with `|` between, NULL as nothing: what `psql -At` prints.
     pub fn ask(&mut self, sql: &str) -> Result<String, String> {

@@ -3,6 +3,7 @@
 mod cache;
 mod compose_only;
 mod consistency;
+mod daily;
 mod extensions;
 mod faults;
 mod first_start;
@@ -11,8 +12,8 @@ mod modes;
 mod refusals;
 mod removal;
 mod restart;
-mod routing;
 mod rolling;
+mod routing;
 mod scaling;
 mod secrets;
 mod security;
