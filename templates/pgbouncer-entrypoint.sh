@@ -12,4 +12,4 @@ printf '%s\n' "$logins" | put "$private/userlist.txt"
 # The folder is mounted read-only, so a umask of 077 cannot be mended from here.
 (as_postgres cat /bouncer/pgbouncer.ini) >/dev/null || refuse "postgres must read this: chmod -R a+rX pgbouncer"
 until pg_isready -q -h pgpool-loadbalancer -p 5432 -t 1 || ((SECONDS >= patience)); do pause 0.2; done
-as_postgres pgbouncer --quiet /bouncer/pgbouncer.ini
+as_postgres pgbouncer /bouncer/pgbouncer.ini

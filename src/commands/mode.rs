@@ -44,6 +44,9 @@ pub struct CheckArgs {
     seconds: u64,
 }
 
+/// How much longer a server that is too busy to answer is asked.
+const GRACE: Duration = Duration::from_secs(15);
+
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -145,7 +148,9 @@ async fn look(project: &Project, containers: &Containers, time: Duration) -> Res
         }
         let tables = temporary_tables(project, &evidence).await;
         evidence.temporary_tables = evidence.temporary_tables.max(tables);
-        if Instant::now() + PAUSE >= deadline {
+        let now = Instant::now();
+        let heard = heard_master.is_ok() && heard_pool.is_ok();
+        if now + PAUSE >= deadline && (heard || now >= deadline + GRACE) {
             heard_master.map_err(|reason| silent("the master", &reason))?;
             heard_pool.map_err(|reason| silent("the pool", &reason))?;
             return Ok(evidence);

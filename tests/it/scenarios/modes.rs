@@ -30,6 +30,8 @@ fn each_mode_keeps_its_promises_and_the_data() {
         clients_of_all_kinds(&cluster, mode);
         a_session_is_shared(&cluster);
         only_the_right_password_opens(&cluster, "SASL authentication failed");
+        let log = cluster.log("pgbouncer");
+        assert!(log.contains("process up") && !log.contains("admin123"), "{log}");
         let crowd = cluster.login("pool").crowd(200);
         assert_eq!((crowd.served, crowd.hung), (200, 0), "{crowd:?}");
     }
@@ -59,7 +61,7 @@ fn changes_to(cluster: &Cluster, mode: &str) {
         wanted.insert(0, entry.to_owned());
     }
     assert_eq!(cluster.services(), wanted);
-    assert_eq!(cluster.replication(), Cluster::healthy(1));
+    cluster.replicates_again_to(1);
     for service in wanted.iter().filter(|service| service.starts_with("pg")) {
         let published = docker(["port", &cluster.container(service).id]);
         let port = cluster.setting("PGPOOL_PORT");
@@ -69,8 +71,10 @@ fn changes_to(cluster: &Cluster, mode: &str) {
         };
         assert_eq!(published, expected, "{service} in mode {mode}");
     }
-    let status = cluster.run(["status", "--json"]).exits(0);
-    status.says(&format!("\"mode\": \"{mode}\""));
+    eventually("status tells a healthy cluster in this mode", 30, true, || {
+        let status = cluster.run(["status", "--json"]);
+        status.code == Some(0) && status.stdout.contains(&format!("\"mode\": \"{mode}\""))
+    });
     let again = cluster.run(["up", "--dry-run"]).exits(0);
     again.says("nothing to do");
 }
