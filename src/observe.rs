@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::docker;
 use crate::error::{Failure, Kind};
-use crate::observed::{Answer, Containers, Fixed, Observed};
+use crate::health::Watcher;
+use crate::observed::{Answer, Container, Containers, Fixed, Observed};
 use crate::postgres::{DATABASE, Endpoint, Session};
 use crate::process;
 use crate::project::Project;
@@ -27,6 +28,9 @@ const POLL_CONTAINERS: Duration = Duration::from_millis(500);
 
 /// `docker ps` takes some 30 ms; an engine that needs longer than this hangs.
 pub const DOCKER_LIMIT: Duration = Duration::from_secs(20);
+
+/// `docker exec` takes some 100 ms.
+const REPORT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where a node answers on this machine.
 pub fn endpoint(settings: &Settings, port: u16) -> Endpoint {
@@ -119,6 +123,14 @@ pub async fn fixed_settings(project: &Project, nodes: &[&Node]) -> BTreeMap<u32,
     };
     let answers = join_all(nodes.iter().map(|node| ask(node))).await;
     answers.into_iter().flatten().collect()
+}
+
+/// What the watcher in the pool's container thinks of the nodes; `None` where it gives no report in time.
+pub async fn watcher(project: &Project, pool: &Container) -> Option<Watcher> {
+    let argv = docker::watcher_report(&pool.id);
+    let report = process::capture(&argv, &project.topology.folder, REPORT_LIMIT).await;
+    let report = report.ok().filter(|report| report.success)?;
+    Watcher::parse(&report.stdout)
 }
 
 fn answer<T>(result: Result<T, crate::observed::Silence>) -> Answer<T> {

@@ -14,7 +14,7 @@ notes=$private/watch                    # for `report`
 declare -A id name status               # by host: Pgpool's number, application name, what Pgpool has it as
 declare -A answers streams              # by host, from this look: its own answer, and what the primary says of it
 declare -A points good need why         # by host: of failure; looks in a row that were good; how many it needs
-hosts=() primary='' look=0 stale=1 unseen=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
+hosts=() primary='' look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
 session='' asked='' before=''           # psql's process, whom it asks; which nodes were well last time
 exec 5<> <(:)                           # the answers of the probes, a line each
 
@@ -241,7 +241,7 @@ decide() {
   if [[ -n $wants ]]; then held_up=$((held_up + 1)); else held_up=0; fi
   if [[ -n $frozen && $frozen != "$primary" ]]; then
     if ((held_up > 5)); then restart_pool "while $frozen is frozen it cannot take $wants back"
-    elif ((unseen > 8)); then restart_pool "it does not answer, and $frozen is frozen"
+    elif ((unseen > 5)); then restart_pool "it does not answer, and $frozen is frozen"
     fi
   fi
 }
@@ -265,8 +265,10 @@ watch() {
     read_nodes
     probe_all
     if [[ -n $stuck ]]; then free_the_stuck; fi
-    if someone_came || ((stale || look % 10 == 0)); then
-      if view_pool; then unseen=0; else stale=1 unseen=$((unseen + 1)); fi
+    if someone_came || ((stale && look >= next || look % 10 == 0)); then
+      if view_pool; then unseen=0
+      else stale=1 unseen=$((unseen + 1)) next=$((look + (unseen < 5 ? unseen : 10)))
+      fi
     fi
     if [[ -n $primary ]]; then decide; else printf '%s\n' "$EPOCHSECONDS" >"$notes"; fi
     # A second look at one that was silent comes sooner.

@@ -1,11 +1,12 @@
 use anyhow::Result;
 use bytesize::ByteSize;
+use futures_util::future::join;
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::error::{Failure, Kind, Problem};
 use crate::hazards;
-use crate::health::{self, Finding, State};
+use crate::health::{self, Finding, State, Watcher};
 use crate::observe;
 use crate::observed::{CacheFacts, Observed};
 use crate::postgres::Session;
@@ -26,8 +27,20 @@ pub struct Args {
 
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let project = Project::load_existing(global)?;
-    let observed = observe::once(&project).await?;
-    let mut report = report(&project.topology, &observed);
+    let topology = &project.topology;
+    let containers = observe::containers(&topology.folder, &topology.project).await?;
+    let pool = containers
+        .get(POOL_SERVICE)
+        .filter(|pool| pool.is_running())
+        .cloned();
+    let watcher = async {
+        match &pool {
+            Some(pool) => Watcher::findings(topology, observe::watcher(&project, pool).await.as_ref()),
+            None => Vec::new(),
+        }
+    };
+    let (observed, reasons) = join(observe::servers(&project, containers), watcher).await;
+    let mut report = report(topology, &observed, reasons);
     report.cache = cache(&project, &observed).await;
     hazards(&project, &observed, &mut report).await;
     if args.json {
@@ -102,8 +115,9 @@ struct PoolRow {
     state: String,
 }
 
-fn report(topology: &Topology, observed: &Observed) -> Report {
-    let findings = health::findings(topology, observed);
+fn report(topology: &Topology, observed: &Observed, reasons: Vec<Finding>) -> Report {
+    let mut findings = health::findings(topology, observed);
+    findings.extend(reasons);
     let pool_row = |service: &'static str, state: State| PoolRow {
         service,
         port: topology.pool_port,

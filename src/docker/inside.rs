@@ -21,6 +21,11 @@ pub fn pcp(container: &str, command: &str, options: &[&str]) -> Argv {
         .and(options.iter().copied())
 }
 
+/// What the watcher beside Pgpool-II thinks of the nodes, run inside the pool's container.
+pub fn watcher_report(container: &str) -> Argv {
+    docker().and(["exec", container, "bash", "/pool/pool-watch.sh", "report"])
+}
+
 /// Runs `words` as `postgres` in a container, with our standard input; `terminal` says that this is a terminal.
 pub fn exec(container: &str, terminal: bool, variables: &[(&str, &str)], words: &[OsString]) -> Argv {
     let mut argv = docker().and(["exec", "--interactive"]);

@@ -3,12 +3,14 @@
 mod findings;
 #[cfg(test)]
 pub mod samples;
+mod watcher;
 
 use std::fmt;
 
 use bytesize::ByteSize;
 
 pub use findings::{Finding, findings, remedy, stray_slots};
+pub use watcher::Watcher;
 
 use crate::observed::{Answer, NodeFacts, Observed, Silence};
 use crate::settings::ConnectionMode;

@@ -11,6 +11,7 @@ mod replication;
 mod running;
 mod seats;
 mod sql;
+mod traffic;
 mod user;
 
 use std::cell::RefCell;
@@ -26,6 +27,7 @@ pub use outcome::{Outcome, eventually};
 pub use replication::services;
 pub use running::Running;
 pub use sql::{Connection, Login, ask_url};
+pub use traffic::Traffic;
 
 use seats::{Seat, free_port};
 use user::OrdinaryUser;

@@ -7,6 +7,7 @@ mod daily;
 mod extensions;
 mod faults;
 mod first_start;
+mod health;
 mod interruption;
 mod modes;
 mod refusals;

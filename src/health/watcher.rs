@@ -1,0 +1,97 @@
+//! What the watcher beside Pgpool-II (`templates/pool-watch.sh`) thinks of the nodes.
+
+use super::Finding;
+use crate::topology::{POOL_SERVICE, Topology};
+
+/// It looks every two seconds; one look may take ten where a node is frozen.
+const OVERDUE: u64 = 30;
+
+/// Its report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watcher {
+    /// Seconds since its last look.
+    pub age: u64,
+    /// Service of each node that the pool leaves out, and what ails it: "does not stream".
+    pub out: Vec<(String, String)>,
+}
+
+impl Watcher {
+    /// Reads what `pool-watch.sh report` prints; `None` where that is something else.
+    pub fn parse(report: &str) -> Option<Watcher> {
+        let mut lines = report.lines();
+        let age = lines.next()?.trim().parse().ok()?;
+        let out = lines.filter_map(|line| {
+            let (service, reason) = line.split_once(' ')?;
+            Some((service.to_owned(), reason.to_owned()))
+        });
+        Some(Watcher {
+            age,
+            out: out.collect(),
+        })
+    }
+
+    /// What it adds to the findings. `report` is `None` where the pool runs and no report came.
+    pub fn findings(topology: &Topology, report: Option<&Watcher>) -> Vec<Finding> {
+        let logs = format!("see `docker compose logs {POOL_SERVICE}`");
+        let asleep = |problem: String| {
+            vec![Finding {
+                node: "pool".to_owned(),
+                problem,
+                remedy: format!("run `docker compose restart {POOL_SERVICE}`; {logs}"),
+            }]
+        };
+        let Some(watcher) = report else {
+            return asleep("its watcher gives no report: nobody takes out nodes that fail".to_owned());
+        };
+        if watcher.age > OVERDUE {
+            return asleep(format!("its watcher has not looked for {} s", watcher.age));
+        }
+        let nodes = topology.nodes.iter().filter_map(|node| {
+            let service = node.service();
+            let (_, reason) = watcher.out.iter().find(|(out, _)| *out == service)?;
+            Some(Finding {
+                node: node.title(),
+                problem: match reason.as_str() {
+                    "well" => "the pool leaves it out for a moment longer".to_owned(),
+                    reason => format!("the pool leaves it out: it {reason}"),
+                },
+                remedy: format!("it gets reads again by itself when it is well; {logs}"),
+            })
+        });
+        nodes.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::samples::topology;
+
+    fn check(report: &str, expected: &[&str]) {
+        let report = Watcher::parse(report);
+        let found = Watcher::findings(&topology(2), report.as_ref());
+        let found: Vec<String> = found
+            .into_iter()
+            .map(|finding| format!("{}: {}", finding.node, finding.problem))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn its_reasons_are_told_and_its_silence_too() {
+        check("2\n\n", &[]);
+        check(
+            "0\npostgres-slave2 does not stream\n",
+            &["slave-2: the pool leaves it out: it does not stream"],
+        );
+        check(
+            "0\npostgres-slave1 well\npostgres-slave7 is away\n",
+            &["slave-1: the pool leaves it out for a moment longer"],
+        );
+        check("31\n", &["pool: its watcher has not looked for 31 s"]);
+        check(
+            "",
+            &["pool: its watcher gives no report: nobody takes out nodes that fail"],
+        );
+    }
+}
