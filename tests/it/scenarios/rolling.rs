@@ -1,5 +1,8 @@
 //! A new image or definition reaches a cluster that serves one node at a time.
 
+use std::fs;
+use std::path::Path;
+
 use super::faults::{Writer, nothing_is_lost};
 use crate::cluster::{Cluster, eventually};
 
@@ -24,11 +27,15 @@ fn a_new_image_reaches_one_node_at_a_time_under_load() {
         assert_eq!(now[service], before[service], "{service}");
     }
     cluster.writes("pool", "while a replica is away");
-    std::fs::remove_file(cluster.folder.join("compose.override.yaml")).expect("it is there");
+    fs::remove_file(cluster.folder.join("compose.override.yaml")).expect("it is there");
     cluster.run(["up"]).exits(0);
     for service in ["postgres-slave2", "postgres-master", "pgpool-loadbalancer"] {
         assert_eq!(cluster.container(service), before[service], "{service}");
     }
+
+    // As the image of now was built, so that only the packages are news.
+    let vendor = concat!(env!("CARGO_MANIFEST_DIR"), "/slave-template/vendor");
+    copy(Path::new(vendor), &cluster.folder.join("slave-template/vendor"));
 
     // A package that there is not: the build fails, and nothing is touched.
     cluster.settings([("EXTRA_PACKAGES", "postgresql-17-nonsense")]);
@@ -78,4 +85,12 @@ fn a_new_image_reaches_one_node_at_a_time_under_load() {
         "0".to_owned(),
         || cluster.try_sql("slave-2", "SELECT count(*) FROM ran"),
     );
+}
+
+/// The downloads that the repository's image was built with, where there are any.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for file in fs::read_dir(from).into_iter().flatten().flatten() {
+        fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
+    }
 }
