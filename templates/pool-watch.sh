@@ -114,7 +114,7 @@ open_session() {
 
 # What the primary says of each replica, by application name. Nothing at all where it does not answer.
 ask_primary() {
-  local line query deadline=$((SECONDS + patience + 1))
+  local line query got deadline=$((SECONDS + patience + 1))
   streams=()
   if [[ ${answers[$primary]-} != well ]]; then close_session; return 1; fi
   if [[ -z $session || -z ${PSQL[1]-} || $primary != "$asked" ]]; then open_session; fi
@@ -127,9 +127,10 @@ ask_primary() {
     UNION ALL SELECT 'end ' || (NOT pg_is_in_recovery()) || ' $look';"
   { printf '%s\n' "${query//$'\n'/ }" >&"${PSQL[1]}"; } 2>/dev/null
   while ((SECONDS <= deadline)); do
-    if ! IFS= read -rt 1 -u "${PSQL[0]-}" line 2>/dev/null; then
-      if [[ -n ${PSQL[0]-} ]] && (($? > 128)); then continue; else break; fi
-    fi
+    IFS= read -rt 1 -u "${PSQL[0]-}" line 2>/dev/null
+    got=$?
+    if ((got > 128)); then continue; fi # not yet
+    if ((got > 0)); then break; fi
     case $line in
       "end true $look") return 0 ;;
       "end "*) break ;;
@@ -163,7 +164,7 @@ judge() { # HOST PRIMARY_KNOWN
 }
 
 take_out() { # HOST
-  pcp pcp_detach_node -n "${id[$1]}" >/dev/null || return
+  pcp pcp_detach_node -n "${id[$1]}" >/dev/null || { stale=1; return; }
   say "$1: taken out of the pool: it ${why[$1]}"
   status[$1]=3 good[$1]=0
   # Someone who keeps going and coming is watched for longer each time, up to a minute.
@@ -172,7 +173,7 @@ take_out() { # HOST
 }
 
 put_back() { # HOST
-  pcp pcp_attach_node -n "${id[$1]}" >/dev/null || return
+  pcp pcp_attach_node -n "${id[$1]}" >/dev/null || { stale=1; return; }
   say "$1: back in the pool"
   status[$1]=1 points[$1]=0
 }
@@ -223,6 +224,8 @@ decide() {
     [[ $host != "$primary" ]] || continue
     judge "$host" "$known"
     if [[ $verdict == *MAX_REPLICA_LAG && -n $frozen ]]; then worth=3; fi
+    # Where nobody answers, it is not the node.
+    if ((answering == 0)); then worth=0; fi
     if ((worth > 0)); then good[$host]=0 points[$host]=$((${points[$host]-0} + worth)) why[$host]=$verdict
     else
       points[$host]=0
@@ -230,8 +233,7 @@ decide() {
     fi
     if is_up "$host"; then
       if ((${good[$host]-0} % 15 == 14 && ${need[$host]-1} > 1)); then need[$host]=$((need[$host] / 2)); fi
-      # Where nobody answers, it is not the node.
-      if ((points[$host] >= out && answering > 0)); then take_out "$host"; fi
+      if ((points[$host] >= out)); then take_out "$host"; fi
     elif ((${good[$host]-0} > ${need[$host]-1})); then
       if [[ -z $frozen ]]; then put_back "$host"; else wants=$host; fi
     fi
@@ -278,7 +280,12 @@ watch() {
 
 case ${1-} in
   report)                               # seconds since its last look; a line for each node that is out
-    { read -r at; rest=$(cat); } <"$notes" || exit 1
+    for _ in {1..3}; do                 # it may be being written
+      at='' rest=''
+      { read -r at; rest=$(cat); } <"$notes"
+      if [[ -n $at ]]; then break; else pause 0.1; fi
+    done
+    if [[ -z $at ]]; then exit 1; fi
     printf '%s\n%s\n' "$((EPOCHSECONDS - at))" "$rest"
     ;;
   *)
