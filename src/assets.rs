@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::error::{Failure, Kind, Problem};
-use crate::topology::{self, SECRETS_FOLDER};
+use crate::topology::{self, LOGINS_FILE, SECRETS_FOLDER};
 
 macro_rules! embed {
     ($($path:literal),* $(,)?) => {
@@ -43,6 +43,7 @@ pub const TEMPLATES: &[(&str, &str)] = embed![
     "templates/pool_hba.conf.tera",
     "templates/pool-entrypoint.sh",
     "templates/pool-logins.sh",
+    "templates/pool-refresh.sh",
     "templates/pgbouncer.ini.tera",
     "templates/pgbouncer-entrypoint.sh",
     "templates/pool-watch.sh",
@@ -75,6 +76,8 @@ pub struct Sources {
     pub compose_override: Vec<u8>,
     /// The secret files as the containers of now have them, by name; absent on first use.
     pub secrets: BTreeMap<String, Vec<u8>>,
+    /// The roles made known to the pool, as their file has them.
+    pub logins: Vec<u8>,
 }
 
 impl Sources {
@@ -132,6 +135,7 @@ impl Sources {
         if secrets.is_dir() {
             read_tree(&secrets, "", &mut sources.secrets)?;
         }
+        sources.logins = read_if_there(&folder.join(LOGINS_FILE))?.unwrap_or_default();
         Ok(sources)
     }
 

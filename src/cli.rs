@@ -104,6 +104,8 @@ pub enum Command {
     Mode(commands::mode::Args),
     Route(commands::route::Args),
     Cache(commands::cache::Args),
+    User(commands::user::Args),
+    Rotate(commands::rotate::Args),
 }
 
 impl Command {
@@ -135,6 +137,8 @@ impl Command {
             Command::Mode(_) => "mode check",
             Command::Route(_) => "route",
             Command::Cache(_) => "cache",
+            Command::User(_) => "user",
+            Command::Rotate(_) => "rotate",
         }
     }
 }

@@ -151,6 +151,31 @@ pub fn logs(id: &str, lines: usize) -> Argv {
         .and([id])
 }
 
+/// A program as root in a running container that reads its standard input.
+pub fn exec_with_input(container: &str, words: &[&str]) -> Argv {
+    docker()
+        .and(["exec", "--interactive", container])
+        .and(words.iter().copied())
+}
+
+/// Logs in at `host` for replication, from inside a node and with the password file that this node streams with.
+pub fn replication_login(container: &str, host: &str, user: &str) -> Argv {
+    docker().and([
+        "exec",
+        "--env=PGPASSFILE=/run/pgcluster/pgpass",
+        "--env=PGCONNECT_TIMEOUT=5",
+        container,
+        "psql",
+        "-XqAtw",
+        "--host",
+        host,
+        "--username",
+        user,
+        "--dbname=replication=true",
+        "--command=IDENTIFY_SYSTEM",
+    ])
+}
+
 /// Runs `words` as root in a throw-away container that sees the project folder at `/project` and nothing else.
 pub fn helper(folder: &Path, image: &str, words: &[&str]) -> Argv {
     docker()

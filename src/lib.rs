@@ -14,6 +14,7 @@ mod examine;
 mod execute;
 mod extend;
 mod extensions;
+mod handover;
 mod hazards;
 mod health;
 mod inside;
@@ -21,6 +22,7 @@ mod logins;
 mod nodes;
 mod observe;
 mod observed;
+mod passwords;
 mod plan;
 mod postgres;
 mod process;
@@ -28,6 +30,8 @@ mod project;
 mod prove;
 mod reconcile;
 mod render;
+mod roster;
+mod rotation;
 mod route;
 mod settings;
 mod settle;
@@ -35,6 +39,7 @@ mod target;
 mod topology;
 mod ui;
 mod url;
+mod users;
 mod workdir;
 
 use std::process::ExitCode;
@@ -121,6 +126,8 @@ fn interrupted(command: &str) -> Failure {
                     "`pgcluster {command}` with the same words goes on, `pgcluster up` puts everything right"
                 ))
             }
+            "user" | "rotate" => Problem::new("interrupted; a password may be changed in one place and not yet in another")
+                .fix("run the same command again, which repairs that; `pgcluster user passwd` for a role of your own"),
             _ => Problem::new("interrupted; containers that were started go on, and no data was touched")
                 .fix(format!("`pgcluster {command}` continues, `pgcluster down` stops")),
         },

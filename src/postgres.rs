@@ -9,6 +9,7 @@ mod inner_session;
 mod marker;
 mod mode;
 mod remarks;
+mod roles;
 mod route;
 mod synchronous;
 
@@ -22,14 +23,19 @@ use secrecy::ExposeSecret;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
+use crate::error::Problem;
 use crate::observed::{Backend, Silence};
 use crate::settings::Login;
 
 pub use inner_session::{InnerSession, Refusal, Rows};
 pub use marker::new_marker;
+pub use roles::{Attributes, Role};
 
 /// A healthy server on this machine answers in milliseconds; one that takes longer is shown as not answering.
 pub const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Making a database copies another, and dropping a role may wait for locks.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The database where the tool keeps its marker: it is always there, and the pool never caches it.
 pub const DATABASE: &str = "postgres";
@@ -104,6 +110,23 @@ impl Session {
                 _ => None,
             })
             .collect())
+    }
+
+    /// One statement that may take long, and whose failure is the user's to read: with every line of its detail.
+    async fn order(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Problem> {
+        match tokio::time::timeout(LONG_PATIENCE, self.ask(sql)).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => {
+                let detail = error.as_db_error().and_then(|db| db.detail());
+                let lines = detail.unwrap_or_default().lines().map(str::to_owned);
+                Err(Problem::new(silence(&error).reason).evidence(lines.collect()))
+            }
+            Err(_) => {
+                self.client = None;
+                let what = format!("no answer within {} s", LONG_PATIENCE.as_secs());
+                Err(Problem::new(what))
+            }
+        }
     }
 
     async fn value(&mut self, sql: &str) -> Result<Option<String>, Silence> {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::assets::{self, Sources};
 use crate::cli::Global;
 use crate::env_file::{self, EnvFile};
 use crate::error::{Failure, Kind, Problem};
 use crate::render::{self, Rendered, Rendering};
-use crate::settings::{self, DEFAULT_REPLICAS, MAX_REPLICAS, Origin, Settings};
+use crate::roster::Roster;
+use crate::settings::{self, Account, DEFAULT_REPLICAS, MAX_REPLICAS, Origin, Settings};
 use crate::topology::Topology;
 use crate::workdir::{self, Difference, Lock};
 
@@ -28,6 +30,10 @@ pub struct Project {
     pub changes: Vec<FileChange>,
     /// Files that are as they should be.
     pub unchanged: usize,
+    /// The passwords that the containers have, by the names of their files; absent on first use.
+    handed: BTreeMap<String, SecretString>,
+    /// The roles made known to the pool.
+    pub roster: Roster,
 }
 
 /// A file to write, and why.
@@ -169,6 +175,8 @@ impl Project {
             rendering,
             changes,
             unchanged,
+            handed: sources.secrets.into_iter().map(secret).collect(),
+            roster: Roster::parse(&sources.logins),
         })
     }
 
@@ -212,6 +220,32 @@ impl Project {
         Ok(leftovers)
     }
 
+    /// The password that the containers have, where there is one already.
+    pub fn handed(&self, account: Account) -> Option<&SecretString> {
+        self.handed.get(account.secret())
+    }
+
+    /// The accounts whose password in the settings is not the one that the containers have.
+    pub fn edited(&self) -> Vec<Account> {
+        let is_edited = |account: &Account| {
+            let wanted = account.login(&self.settings).password.expose_secret();
+            self.handed(*account)
+                .is_some_and(|handed| handed.expose_secret() != wanted)
+        };
+        Account::ALL.into_iter().filter(is_edited).collect()
+    }
+
+    /// Gives `key` another value in the file that the settings came from, and changes nothing else there.
+    pub fn set_in_env(&self, key: &str, value: &str) -> Result<()> {
+        let old = assets::read_if_there(&self.env_path)?.unwrap_or_default();
+        let file = Rendered {
+            path: real_path(&self.env_path),
+            content: env_file::set(&old, key, value),
+            private: true,
+        };
+        workdir::write(&self.topology.folder, &file)
+    }
+
     /// Writes what has to be written.
     pub fn write(&self) -> Result<()> {
         self.write_some(|_| true)
@@ -230,6 +264,15 @@ impl Project {
         }
         Ok(())
     }
+}
+
+/// Whether the environment has `key`, and so wins over `.env`.
+pub fn is_in_environment(key: &str) -> bool {
+    std::env::var_os(key).is_some()
+}
+
+fn secret((name, content): (String, Vec<u8>)) -> (String, SecretString) {
+    (name, String::from_utf8_lossy(&content).into_owned().into())
 }
 
 /// The engine ends a path at a colon, and Compose takes a path for a URL, where `%` begins an escape.

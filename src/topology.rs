@@ -12,6 +12,9 @@ pub const PRIVATE_FOLDER: &str = ".pgcluster";
 /// The files that Compose hands to the containers.
 pub const SECRETS_FOLDER: &str = ".pgcluster/secrets";
 
+/// The roles that `pgcluster user` made, with their passwords, in a folder that the pool sees.
+pub const LOGINS_FILE: &str = ".pgcluster/logins/users";
+
 pub const MASTER_SERVICE: &str = "postgres-master";
 pub const POOL_SERVICE: &str = "pgpool-loadbalancer";
 /// Only in the connection modes that need it.

@@ -1,7 +1,7 @@
 //! The only module that prints: results to standard output, everything else to standard error.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
 
 use anstream::{eprint, eprintln};
@@ -64,6 +64,28 @@ impl Ui {
             .add_rows(rows);
         for line in table.to_string().lines() {
             self.result(line.trim());
+        }
+    }
+
+    /// A secret from standard input: asked for twice and not shown on a terminal, elsewhere all of it but the newline
+    /// at its end.
+    ///
+    /// # Errors
+    /// It cannot be read, is not UTF-8, or was not the same twice.
+    pub fn secret(&self, question: &str) -> io::Result<String> {
+        if !std::io::stdin().is_terminal() {
+            let mut text = String::new();
+            std::io::stdin().lock().read_to_string(&mut text)?;
+            // One newline, as `echo` and Windows write it.
+            let line = text.strip_suffix('\n').unwrap_or(&text);
+            let text = line.strip_suffix('\r').unwrap_or(line).to_owned();
+            return Ok(text);
+        }
+        let first = rpassword::prompt_password(format!("{question}: "))?;
+        let second = rpassword::prompt_password("The same again: ")?;
+        match first == second {
+            true => Ok(first),
+            false => Err(io::Error::other("the two are not the same")),
         }
     }
 

@@ -71,7 +71,7 @@ start_watcher() {
 }
 
 install -d -m 700 -o postgres -g postgres "$private" "$private/oiddir"
-logins=$(each_login pool_passwd_line)
+logins=$(pool_passwd_head; each_login pool_passwd_line)
 printf '%s\n' "$logins" | put "$private/pool_passwd"
 pcp_login
 password=$(secret pool_password)

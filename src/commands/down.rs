@@ -13,7 +13,8 @@ use crate::docker::{self, Volumes};
 use crate::error::{Failure, Kind, Problem};
 use crate::observe::{self, DOCKER_LIMIT};
 use crate::process::{self, Argv};
-use crate::topology;
+use crate::roster::Roster;
+use crate::topology::{self, LOGINS_FILE};
 use crate::ui::Ui;
 use crate::workdir::{self, Lock};
 
@@ -94,6 +95,10 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     refuse_volumes_in_use(&folder, &doomed.volumes).await?;
     delete(&folder, &doomed.directories).await?;
     delete_volumes(&folder, &project, &doomed.volumes).await?;
+    if args.remove_volumes && fs::metadata(folder.join(LOGINS_FILE)).is_ok_and(|file| file.len() > 0) {
+        // The roles went with the data.
+        workdir::write(&folder, &Roster::default().file())?;
+    }
     let stopped = match running {
         0 => "nothing was running".to_owned(),
         count => format!("{count} containers stopped and removed"),

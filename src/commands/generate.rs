@@ -4,6 +4,8 @@ use anyhow::Result;
 
 use crate::cli::Global;
 use crate::data;
+use crate::logins;
+use crate::observed::Containers;
 use crate::project::{Project, Wish};
 use crate::reconcile;
 use crate::settings::{self, DataPlace};
@@ -42,6 +44,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     } else {
         let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "generate")?;
         data::refuse_elsewhere(&project, false).await?;
+        logins::refuse_edited(&project, &Containers::new()).await?;
         project.write()?;
         project
     };

@@ -11,12 +11,14 @@ pub mod man;
 pub mod mode;
 pub mod psql;
 pub mod restart;
+pub mod rotate;
 pub mod route;
 pub mod start;
 pub mod status;
 pub mod stop;
 pub mod up;
 pub mod url;
+pub mod user;
 
 use anyhow::Result;
 
@@ -43,5 +45,7 @@ pub async fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
         Command::Man(args) => man::run(args, ui),
         Command::Route(args) => route::run(args, &cli.global, ui).await,
         Command::Cache(args) => cache::run(args, &cli.global, ui).await,
+        Command::User(args) => user::run(args, &cli.global, ui).await,
+        Command::Rotate(args) => rotate::run(args, &cli.global, ui).await,
     }
 }

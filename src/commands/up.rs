@@ -92,6 +92,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
 async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duration) -> Result<String> {
     board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
     let machine = look(project).await?;
+    logins::refuse_edited(project, &machine.containers).await?;
     if machine
         .containers
         .get(MASTER_SERVICE)
@@ -192,6 +193,7 @@ fn shortened(line: &str) -> String {
 
 async fn dry_run(project: &Project, ui: Ui) -> Result<()> {
     let machine = look(project).await?;
+    logins::refuse_edited(project, &machine.containers).await?;
     let mut steps: Vec<Planned> = reconcile::files(&project.changes);
     steps.extend(reconcile::images(&project.rendering, &machine.missing_images));
     let observed = observe::servers(project, machine.containers).await;

@@ -112,7 +112,8 @@ pub fn remedy(state: &State, service: &str) -> String {
         State::Absent | State::Stopped(_) => format!("run `pgcluster up`; {logs}"),
         State::Refused => format!("its log says why; {logs}"),
         State::LoginRefused(_) => {
-            "the user and password in .env are not those of the running cluster: put the old ones back"
+            "the user and password in .env are not those of the running cluster: put the old ones back, or run \
+             `pgcluster rotate --from-env`"
                 .to_owned()
         }
         State::Starting(_) | State::Cloning(..) | State::CatchingUp(_) => {

@@ -159,6 +159,10 @@ pub fn pool(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<Ren
             sources.template("templates/pool-watch.sh"),
         ),
         public(
+            "pgpool/pool-refresh.sh",
+            sources.template("templates/pool-refresh.sh"),
+        ),
+        public(
             "pgpool/node-common.sh",
             sources.slave_template["node-common.sh"].clone(),
         ),
@@ -180,6 +184,10 @@ pub fn bouncer(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<
         public(
             "pgbouncer/pool-logins.sh",
             sources.template("templates/pool-logins.sh"),
+        ),
+        public(
+            "pgbouncer/pool-refresh.sh",
+            sources.template("templates/pool-refresh.sh"),
         ),
         public(
             "pgbouncer/node-common.sh",

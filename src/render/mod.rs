@@ -18,7 +18,9 @@ use crate::assets::Sources;
 use crate::error::{Failure, Kind, Problem};
 use crate::extensions;
 use crate::settings::{self, Choice, DataPlace, Settings, Sizing};
-use crate::topology::{BOUNCER_SERVICE, MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology};
+use crate::topology::{
+    BOUNCER_SERVICE, LOGINS_FILE, MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology,
+};
 
 /// Counts how often a password was changed, so that containers which hold the old one are told by their fingerprint.
 /// A hash of the passwords would serve too, and tell everyone who can run `docker inspect` whether a guess is right.
@@ -96,6 +98,7 @@ pub struct Common<'a> {
     pool_user: &'a str,
     /// Only this machine reaches the published ports.
     on_loopback: bool,
+    pool_needs_passwords: bool,
     extra_packages: &'a str,
     generation: u64,
     /// The words of `.env`.
@@ -138,6 +141,7 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         replication_user: &settings.replication.user,
         pool_user: &settings.pool.user,
         on_loopback: settings.bind.is_loopback(),
+        pool_needs_passwords: settings.pool_needs_passwords(),
         extra_packages: &settings.extra_packages,
         generation: generation(settings, sources),
         connection_mode: settings.mode.word(),
@@ -218,6 +222,12 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
             private: true,
         });
     }
+    // Written as it is, so that the folder is there, and closed to others, before Docker would make it.
+    files.push(Rendered {
+        path: LOGINS_FILE.to_owned(),
+        content: sources.logins.clone(),
+        private: true,
+    });
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Rendering {
         files,

@@ -9,12 +9,14 @@ use crate::error::Problem;
 
 mod choices;
 mod origin;
+mod passwords;
 mod profile;
 mod resolver;
 mod values;
 
 pub use choices::{Choice, ConnectionMode, DataPlace, Profile, QueryCache, ReadConsistency};
 pub use origin::{Origin, Value, is_secret, values};
+pub use passwords::{Account, has_control_character, password_problems};
 pub use profile::{RESERVE, Sizing};
 use resolver::Resolver;
 
@@ -108,15 +110,18 @@ impl Settings {
 
     /// The keys whose password is the one of the documentation.
     pub fn default_passwords(&self) -> Vec<&'static str> {
-        [
-            ("POSTGRES_PASSWORD", &self.admin),
-            ("REPLICATION_PASSWORD", &self.replication),
-            ("POOL_PASSWORD", &self.pool),
-        ]
-        .into_iter()
-        .filter(|(key, login)| DEFAULTS.contains(&(key, login.password.expose_secret())))
-        .map(|(key, _)| key)
-        .collect()
+        Account::ALL
+            .into_iter()
+            .map(|account| (account.key(), account.login(self).password.expose_secret()))
+            .filter(|known| DEFAULTS.contains(known))
+            .map(|(key, _)| key)
+            .collect()
+    }
+
+    /// Pgpool-II, and PgBouncer before it, must know a role's password to let it in. Where it is the other way, any
+    /// role logs in: Pgpool-II asks for the password and passes it on, in clear, so only while nobody else can listen.
+    pub fn pool_needs_passwords(&self) -> bool {
+        self.mode != ConnectionMode::Session || !self.bind.is_loopback()
     }
 
     /// Settings for `replicas` replicas, and the lines that `.env` lacks.
@@ -214,14 +219,7 @@ pub fn is_key(name: &str) -> bool {
 
 /// The three files that Compose hands to the containers, name and content.
 pub fn secrets(settings: &Settings) -> [(&'static str, &str); 3] {
-    [
-        ("postgres_password", settings.admin.password.expose_secret()),
-        (
-            "replication_password",
-            settings.replication.password.expose_secret(),
-        ),
-        ("pool_password", settings.pool.password.expose_secret()),
-    ]
+    Account::ALL.map(|account| (account.secret(), account.login(settings).password.expose_secret()))
 }
 
 #[cfg(test)]

@@ -4,12 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::origin::{given, is_secret};
+use super::passwords::{has_control_character, password_problems};
 use super::{Additions, DEFAULTS, Login};
 use crate::env_file::EnvFile;
 use crate::error::Problem;
-
-/// Bytes of a password that Pgpool-II 4.7 reads from its password file; it cuts longer ones off silently.
-const MAX_PASSWORD: usize = 124;
 
 /// One pass over all keys.
 pub(super) struct Resolver<'a, E> {
@@ -86,22 +84,8 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
             );
         }
         let secret = self.value(password);
-        if secret.is_empty() {
-            self.problem(
-                password,
-                "",
-                "is empty, and PostgreSQL lets nobody in without a password",
-                "set one",
-            );
-        }
-        self.no_control_characters(password, &secret);
-        if secret.len() > MAX_PASSWORD {
-            self.problem(
-                password,
-                "",
-                &format!("is longer than the {MAX_PASSWORD} bytes that Pgpool-II takes"),
-                "choose a shorter one",
-            );
+        for (wrong, fix) in password_problems(&secret) {
+            self.problem(password, "", &wrong, fix);
         }
         Login {
             user: name,
@@ -140,7 +124,7 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
 
     /// A newline, NUL or the like would end the line or the string in the files this value reaches.
     fn no_control_characters(&mut self, key: &str, value: &str) {
-        if value.chars().any(char::is_control) {
+        if has_control_character(value) {
             self.problem(
                 key,
                 value,

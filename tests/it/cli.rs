@@ -26,6 +26,8 @@ mod nodes;
 #[cfg(unix)]
 mod output;
 #[cfg(unix)]
+mod passwords;
+#[cfg(unix)]
 mod ports;
 #[cfg(unix)]
 mod reads;

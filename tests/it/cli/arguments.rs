@@ -24,7 +24,28 @@ fn the_help_of_each_command_names_its_options() {
     );
     check(&["down", "--help"], &["--remove-volumes", "--yes", "--dry-run"]);
     check(&["status", "--help"], &["--json"]);
-    for command in ["generate", "up", "down", "status"] {
+    check(
+        &["rotate", "--help"],
+        &[
+            "postgres",
+            "replication",
+            "pool",
+            "--password-stdin",
+            "--from-env",
+        ],
+    );
+    check(&["user", "--help"], &["add", "passwd", "list", "drop"]);
+    check(
+        &["user", "add", "--help"],
+        &[
+            "--superuser",
+            "--createdb",
+            "--readonly",
+            "--database",
+            "--password-stdin",
+        ],
+    );
+    for command in ["generate", "up", "down", "status", "user", "rotate"] {
         check(&[command, "--help"], global);
     }
 }

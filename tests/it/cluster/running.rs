@@ -1,5 +1,6 @@
 //! Commands that run while the scenario goes on.
 
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,12 @@ use super::outcome::{Outcome, shown};
 impl Cluster {
     /// Starts `up` and does not wait for it; it is the first of a process group of its own, as in a terminal.
     pub fn start_up(&self, replicas: u32) -> Running<'_> {
-        let mut command = self.pgcluster(&["up", "--replicas", &replicas.to_string()]);
+        self.start(&["up", "--replicas", &replicas.to_string()])
+    }
+
+    /// The same for any command.
+    pub fn start(&self, words: &[&str]) -> Running<'_> {
+        let mut command = self.pgcluster(words);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let name = shown(&command);
@@ -20,6 +26,26 @@ impl Cluster {
             name,
             started: Instant::now(),
         }
+    }
+}
+
+impl Cluster {
+    /// Runs pgcluster to the end with `input` on its standard input.
+    pub fn fed<const N: usize>(&self, words: [&str; N], input: &str) -> Outcome {
+        let mut command = self.pgcluster(&words);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let (name, started) = (shown(&command), Instant::now());
+        let mut child = command.spawn().expect("pgcluster runs");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(input.as_bytes()).expect("it reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("it can be waited for");
+        let outcome = Outcome::from_output(name, output, started.elapsed());
+        self.note(&outcome);
+        outcome
     }
 }
 

@@ -28,6 +28,17 @@ fn no_password_lies_open() {
     let processes = while_watching_processes(|| {
         let up = cluster.run(["-v", "up", "--replicas", "1"]).exits(0);
         hides_passwords("pgcluster -v up", &up.output());
+        for (words, core) in [
+            (["user", "add", "app", "--password-stdin", "-v"], CORES[0]),
+            (["user", "passwd", "app", "--password-stdin", "-v"], CORES[1]),
+            (
+                ["rotate", "pool", "--password-stdin", "-v", "--color=never"],
+                CORES[2],
+            ),
+        ] {
+            let done = cluster.fed(words, &format!("p$x'\"\\#: {{ü% {core}")).exits(0);
+            hides_passwords(&done.command, &done.output());
+        }
     });
 
     cluster.replicates_to(1);
