@@ -3,6 +3,8 @@
 pub mod bouncer;
 pub mod configured;
 mod consistency;
+#[cfg(test)]
+mod effects;
 pub mod filters;
 mod fingerprint;
 mod folders;
