@@ -122,11 +122,13 @@ pub async fn settle(
     }
 }
 
-/// The service that a step stops and starts.
+/// The service whose server is another, or does otherwise, after a step.
 fn interrupted(step: &Step) -> Option<String> {
     match step {
         Step::Replace { service } => Some(service.clone()),
         Step::Restart { id } => Some(topology::service(*id)),
+        // What the master said before would pass for what it does now.
+        Step::SetSynchronous { .. } => Some(topology::service(0)),
         _ => None,
     }
 }

@@ -154,10 +154,11 @@ impl Users {
     }
 
     /// As [`Users::login_through_pool`], for a login that was changed just now: a replica has to replay that first.
-    pub async fn logs_in_soon(&self, login: &Login) -> Result<(), String> {
+    /// The pool lets nobody into a database that one of the nodes does not have yet.
+    pub async fn logs_in_soon(&self, login: &Login, database: &str) -> Result<(), String> {
         let deadline = Instant::now() + REPLAY_LIMIT;
         loop {
-            match self.login_through_pool(login).await {
+            match self.login_through_pool(login, database).await {
                 Err(_) if Instant::now() + RETRY < deadline => tokio::time::sleep(RETRY).await,
                 answer => return answer,
             }
@@ -166,9 +167,9 @@ impl Users {
 
     /// # Errors
     /// Why not, in the pool's words.
-    pub async fn login_through_pool(&self, login: &Login) -> Result<(), String> {
+    pub async fn login_through_pool(&self, login: &Login, database: &str) -> Result<(), String> {
         let port = self.project.topology.pool_port;
-        logins::answer(&self.project, port, login, DATABASE)
+        logins::answer(&self.project, port, login, database)
             .await
             .map_err(|silence| silence.reason)
     }

@@ -5,7 +5,7 @@ use crate::cli::Global;
 use crate::commands::rotate::{refuse_no_cluster, running};
 use crate::error::{Failure, Kind, Problem};
 use crate::passwords;
-use crate::postgres::{Attributes, Role};
+use crate::postgres::{Attributes, DATABASE, Role};
 use crate::project::{Project, Wish};
 use crate::settings::{Login, has_control_character};
 use crate::ui::Ui;
@@ -124,12 +124,11 @@ async fn add(users: &mut Users, add: &Add, given: Option<SecretString>, ui: Ui) 
             ));
         }
     }
-    hand_over(users, &login, generated, ui).await?;
     if let Some(database) = &add.database {
         users.create_database(database, &login.user).await?;
         ui.note(&format!("database {database}: owned by {}", login.user));
     }
-    Ok(())
+    hand_over(users, &login, generated, add.database.as_deref(), ui).await
 }
 
 fn exists(name: &str, generated: bool) -> Failure {
@@ -160,7 +159,7 @@ async fn passwd(users: &mut Users, name: &str, given: Option<SecretString>, ui: 
             "{name} may not log in all the same: ALTER ROLE … LOGIN lets it"
         ));
     }
-    hand_over(users, &login, generated, ui).await?;
+    hand_over(users, &login, generated, None, ui).await?;
     // Its own connections in the pool would let the old password in; a role that the pool knows is asked each time.
     if !users.pool_needs_passwords() {
         let ended = users.end_sessions(&role, true).await?;
@@ -174,7 +173,13 @@ async fn passwd(users: &mut Users, name: &str, given: Option<SecretString>, ui: 
 }
 
 /// Prints a generated password as soon as it is the role's, since it is told only once.
-async fn hand_over(users: &mut Users, login: &Login, generated: bool, ui: Ui) -> Result<()> {
+async fn hand_over(
+    users: &mut Users,
+    login: &Login,
+    generated: bool,
+    database: Option<&str>,
+    ui: Ui,
+) -> Result<()> {
     users.remember(login)?;
     if generated {
         ui.note("its password, shown this once:");
@@ -184,10 +189,12 @@ async fn hand_over(users: &mut Users, login: &Login, generated: bool, ui: Ui) ->
         ui.note("the pool does not run; it reads the password when it starts");
         return Ok(());
     }
-    ui.note(&match users.logs_in_soon(login).await {
-        Ok(()) => format!("{} logs in through the pool", login.user),
-        Err(reason) => format!("{} does not log in through the pool: {reason}", login.user),
-    });
+    ui.note(
+        &match users.logs_in_soon(login, database.unwrap_or(DATABASE)).await {
+            Ok(()) => format!("{} logs in through the pool", login.user),
+            Err(reason) => format!("{} does not log in through the pool: {reason}", login.user),
+        },
+    );
     Ok(())
 }
 
@@ -201,7 +208,7 @@ async fn list(users: &mut Users, ui: Ui) -> Result<()> {
             let login = login(&role.name, Some(password))?;
             // Asked first: a connection at hand in the pool would let an old password in.
             let answer = match users.opens(&login).await? {
-                true => users.login_through_pool(&login).await,
+                true => users.login_through_pool(&login, DATABASE).await,
                 false => Err("the pool has another password than PostgreSQL".to_owned()),
             };
             verdict = answer.map_err(|reason| format!("{reason}: {}", command("passwd", &role.name)));

@@ -24,7 +24,10 @@ pub fn steps(topology: &Topology, observed: &Observed) -> Vec<Planned> {
     let mut wanted = Vec::new();
     for replica in topology.replicas() {
         let name = replica.name();
-        if health::node_state(topology, observed, replica).is_serving() {
+        if !observed.nodes.contains_key(&replica.id) {
+            // Nothing was heard of it yet, which is no reason to change anything.
+            wanted.extend(listed.contains(&name).then_some(name));
+        } else if health::node_state(topology, observed, replica).is_serving() {
             wanted.push(name);
         } else if listed.contains(&name)
             && observed

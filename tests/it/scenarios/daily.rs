@@ -173,6 +173,12 @@ fn a_node_is_stopped_and_started(cluster: &Cluster) {
         .run(["stop", "slave-1"])
         .exits(0)
         .says("`pgcluster start slave-1`");
+    // At once, not when the pool's own checks find out: until then it would let nobody in.
+    let replication = cluster.replication();
+    assert!(
+        replication.contains("pool postgres-slave1 down/"),
+        "{replication}"
+    );
     assert_eq!(exits.next(1), ["postgres-slave1 0"]);
     sessions.of_go_on("slave2");
     cluster.run(["stop", "slave-1"]).exits(0).says("stopped already");

@@ -32,7 +32,9 @@ fn extensions_work_on_every_node_and_come_to_new_databases() {
         eventually(&format!("{place} has the chunks"), 30, "3|6".to_owned(), || {
             cluster.try_sql(place, chunks)
         });
+        // The index approximates, unless it looks at as many as there are.
         let near = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off;
+            SET LOCAL diskann.query_search_list_size = 400; SET LOCAL diskann.query_rescore = 400;
             EXPLAIN (COSTS OFF) SELECT id FROM items ORDER BY embedding <-> '[7,1,0]' LIMIT 1;
             SELECT id FROM items ORDER BY embedding <-> '[7,1,0]' LIMIT 1; COMMIT";
         let answer = cluster.sql(place, near);

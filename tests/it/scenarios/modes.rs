@@ -16,10 +16,11 @@ fn each_mode_keeps_its_promises_and_the_data() {
     clients_of_all_kinds(&cluster, "session");
     a_session_is_ones_own(&cluster);
     only_the_right_password_opens(&cluster, "authentication failed");
-    let crowd = cluster.login("pool").crowd(200);
+    // PROFILE=medium has room for 219: two hundred and more get in, the others an error, and nobody silence.
+    let crowd = cluster.login("pool").crowd(240);
     let refused: usize = crowd.refused.values().sum();
-    assert_eq!((crowd.hung, crowd.served + refused), (0, 200), "{crowd:?}");
-    assert!(crowd.served >= 90, "{crowd:?}");
+    assert_eq!((crowd.hung, crowd.served + refused), (0, 240), "{crowd:?}");
+    assert!(crowd.served >= 200, "{crowd:?}");
     let says_why = |why: &String| why.contains("too many clients");
     assert!(crowd.refused.keys().all(says_why), "{crowd:?}");
     let nodes = cluster.container("postgres-master");
@@ -236,7 +237,7 @@ fn it_is_said_what_keeps_clients_in_session_mode(cluster: &Cluster) {
     check()
         .says("\"recommended\": \"session\"")
         .says("everything works there");
-    let connections: Vec<_> = (0..60)
+    let connections: Vec<_> = (0..115)
         .map(|_| cluster.login("pool").connect().expect("a connection"))
         .collect();
     check()
