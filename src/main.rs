@@ -10,7 +10,8 @@ fn main() -> ExitCode {
         Err(error) => panic!("no threads or no events from the system: {error}"),
     };
     let code = runtime.block_on(pgcluster::run(cli));
-    // A thread that still waits for an answer on the terminal must not hold up the end.
-    runtime.shutdown_background();
+    // Its threads end with the process: one may wait for an answer on the terminal for ever, and on Windows one that ends
+    // of itself at that moment may put its own exit code in the place of this one.
+    std::mem::forget(runtime);
     code
 }
