@@ -3,10 +3,10 @@ CARGO ?= cargo
 PGCLUSTER = ./target/release/pgcluster
 
 .DEFAULT_GOAL := help
-.PHONY: help up prepare build images test fmt lint clean
+.PHONY: help up prepare build images test test-windows dist test-dist fmt lint clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: prepare build ## start a cluster in this folder; REPLICAS=3, ARGS='any other options'
 	$(PGCLUSTER) up $(if $(REPLICAS),--replicas $(REPLICAS)) $(ARGS)
@@ -24,6 +24,15 @@ images: prepare ## build the node and the pool image, unless they are there
 
 test: images ## run all tests, the scenarios on real containers too
 	PGCLUSTER_DOCKER=1 $(CARGO) test --locked
+
+test-windows: prepare ## compile for Windows, run that under wine, compare with Linux
+	@bash scripts/test-windows.sh
+
+dist: ## pack an archive and a Debian package into target/dist
+	@bash scripts/dist.sh
+
+test-dist: prepare ## pack twice, and try both in a clean container
+	@bash scripts/test-dist.sh
 
 fmt: ## format the code
 	$(CARGO) fmt
