@@ -41,8 +41,8 @@ read_nodes() {
 
 # Pgpool-II's view. It costs a login to every node, so it is asked for when it may have changed, and now and then.
 view_pool() {
-  local host port state weight word real role rest seen='' found=''
-  while read -r host port state weight word real role rest; do
+  local host state word role seen='' found=''
+  while read -r host _ state _ word _ role _; do
     [[ $state == [0-3] ]] || continue
     # Someone took it out, perhaps to stop it: what was good before does not count.
     if [[ $state == 3 ]] && is_up "$host"; then good[$host]=0; fi
@@ -194,7 +194,7 @@ free_the_stuck() {
   for process in $stuck; do
     if [[ $still == *" $process "* ]] && kill -KILL "$process" 2>/dev/null; then count=$((count + 1)); fi
   done
-  stuck= lost=$((lost + count))
+  stuck='' lost=$((lost + count))
   if ((count > 0)); then say "ended $count connections that waited for a frozen node"; fi
   if ((lost * 2 >= clients)); then restart_pool "$lost of its processes were lost to frozen nodes"; fi
 }

@@ -42,7 +42,7 @@ normalised() { # FROM TO
   sed -i -E '/^name: /s/"(pgcluster-[a-z]+)-[0-9a-f]{8}"/"\1-PATH"/' "$2/docker-compose.yml"
 }
 
-rm -rf "$test" "$drive/bin"
+rm -rf "${test:?}" "${drive:?}/bin"
 mkdir -p "$test" "$drive/bin"
 cp "$bin/pgcluster.exe" "$drive/bin/"
 
@@ -126,6 +126,7 @@ for _ in $(seq 600); do
   sleep 0.1
 done
 expect 4 "the second" -C 'C:\pgtest\crlf' generate
+# shellcheck disable=SC2016 # it is what stands in the message
 holds "$err" '`pgcluster up`, process' "it names the first"
 rm "$test/hold"
 wait "$first" || true
