@@ -136,6 +136,9 @@ fn interrupted(step: &Step) -> Option<String> {
 /// Shows these states, and nothing of others.
 pub fn show(board: &mut Board, states: &[Part], started: bool, progress: &Progress) {
     for Part { title, state, .. } in states {
+        if started && state.is_unknown() {
+            continue;
+        }
         let mark = match state {
             _ if state.is_serving() => Mark::Done,
             State::Absent | State::Stopped(_) if !started => Mark::Waiting,

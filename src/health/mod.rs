@@ -19,6 +19,9 @@ use crate::topology::{BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
 /// Neither its slot nor `wal_keep_size` kept the WAL.
 const WAL_GONE: &str = "was away too long; the WAL it needs is gone from the master";
 
+/// A server that is about to be asked.
+const NOT_ASKED: &str = "not asked yet";
+
 /// Where a node is on its way to serving.
 #[derive(Clone, Debug, PartialEq)]
 pub enum State {
@@ -56,6 +59,11 @@ impl State {
             self,
             State::Accepting | State::Streaming(_) | State::Balancing(_) | State::Sharing(_)
         )
+    }
+
+    /// Nothing was heard of it since it was made, or since it was told something.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, State::Starting(reason) if reason == NOT_ASKED)
     }
 
     /// No waiting can help.
@@ -134,7 +142,12 @@ pub fn parts(topology: &Topology, observed: &Observed) -> Vec<Part> {
 
 /// The state of a PostgreSQL node.
 pub fn node_state(topology: &Topology, observed: &Observed, node: &Node) -> State {
-    let facts = match answer(observed, &node.service(), observed.nodes.get(&node.id)) {
+    let facts = match answer(
+        observed,
+        &node.service(),
+        (&node.service(), node.port),
+        observed.nodes.get(&node.id),
+    ) {
         Ok(facts) => facts,
         Err(State::Starting(reason)) if !node.is_master() => {
             return starting_replica(topology, observed, node, reason);
@@ -152,8 +165,18 @@ pub fn node_state(topology: &Topology, observed: &Observed, node: &Node) -> Stat
     }
 }
 
-/// What was heard from the server behind `service`, or why there is nothing.
-fn answer<'a, T>(observed: &Observed, service: &str, answer: Option<&'a Answer<T>>) -> Result<&'a T, State> {
+/// What was heard from the server behind `service`, or why there is nothing; it is asked in the container of `asked`,
+/// which must publish this port.
+fn answer<'a, T>(
+    observed: &Observed,
+    service: &str,
+    asked: (&str, u16),
+    answer: Option<&'a Answer<T>>,
+) -> Result<&'a T, State> {
+    let publishes = || {
+        let container = observed.containers.get(asked.0);
+        container.is_some_and(|container| container.publishes(asked.1))
+    };
     let container = observed.containers.get(service);
     match answer {
         Some(Answer::Got(facts)) => Ok(facts),
@@ -167,10 +190,10 @@ fn answer<'a, T>(observed: &Observed, service: &str, answer: Option<&'a Answer<T
             Some(container) if !container.is_running() => State::Stopped(container.status.clone()),
             Some(_) => State::Starting(match other {
                 Some(Answer::Silent(silence)) => silence.reason.clone(),
-                Some(Answer::NotAsked) => {
+                Some(Answer::NotAsked) if !publishes() => {
                     "its container has another port than .env; `pgcluster up` changes that".to_owned()
                 }
-                _ => "not asked yet".to_owned(),
+                _ => NOT_ASKED.to_owned(),
             }),
         }),
     }
@@ -224,7 +247,12 @@ fn replica_state(topology: &Topology, observed: &Observed, node: &Node, facts: &
 
 /// The state of the pool: it serves when it sends traffic to every node of the topology.
 pub fn pool_state(topology: &Topology, observed: &Observed) -> State {
-    let backends = match answer(observed, POOL_SERVICE, Some(&observed.pool)) {
+    let backends = match answer(
+        observed,
+        POOL_SERVICE,
+        (topology.entry_service(), topology.pool_port),
+        Some(&observed.pool),
+    ) {
         Ok(backends) => backends,
         // While it starts, Pgpool refuses logins that it will accept.
         Err(State::LoginRefused(reason)) => return State::Starting(reason),
@@ -254,7 +282,12 @@ pub fn bouncer_state(topology: &Topology, observed: &Observed) -> Option<State> 
         .get(BOUNCER_SERVICE)
         .is_some_and(|container| container.is_running());
     let heard = if runs { &observed.pool } else { &Answer::NotAsked };
-    let state = match answer(observed, BOUNCER_SERVICE, Some(heard)) {
+    let state = match answer(
+        observed,
+        BOUNCER_SERVICE,
+        (BOUNCER_SERVICE, topology.pool_port),
+        Some(heard),
+    ) {
         Ok(_) => State::Sharing(topology.mode),
         Err(State::LoginRefused(reason)) => State::Starting(reason),
         Err(state) => state,
