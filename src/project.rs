@@ -1,5 +1,7 @@
 //! From a folder and flags to everything that is wanted of the cluster: the first half of every command.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,7 @@ use crate::roster::Roster;
 use crate::settings::{self, Account, DEFAULT_REPLICAS, MAX_REPLICAS, Origin, Settings};
 use crate::topology::Topology;
 use crate::workdir::{self, Difference, Lock};
+use files::{env_path, first_use, real_path, seed};
 
 /// What the user wants, resolved and rendered; nothing is written yet.
 #[derive(Debug)]
@@ -206,6 +209,21 @@ impl Project {
         Ok((Project::load(folder, env_file, wish)?, lock))
     }
 
+    /// As [`Project::load_existing`], with the folder's lock for `command`, unless it only tells what it would do.
+    ///
+    /// # Errors
+    /// As [`Project::load_existing`]; [`Kind::Locked`] if another has the lock.
+    pub fn load_existing_for(global: &Global, command: &str, dry_run: bool) -> Result<(Self, Option<Lock>)> {
+        if dry_run {
+            return Ok((Project::load_existing(global)?, None));
+        }
+        let folder = workdir::locate(&global.folder)?;
+        workdir::refuse_without_cluster(&folder)?;
+        let env_file = global.env_file.as_deref();
+        let (project, lock) = Project::load_locked(&folder, env_file, &Wish::default(), command)?;
+        Ok((project, Some(lock)))
+    }
+
     /// Files in the replicas' configuration folders that are neither rendered nor the user's `local.conf`.
     pub fn leftovers(&self) -> Result<Vec<String>> {
         let mut leftovers = Vec::new();
@@ -300,49 +318,4 @@ fn unreadable_environment() -> Result<(), Failure> {
         })
         .collect();
     Failure::unless_empty(Kind::Input, problems)
-}
-
-fn env_path(folder: &Path, env_file: Option<&Path>) -> PathBuf {
-    match env_file {
-        // Relative to where the user stands, as every path on a command line.
-        Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
-        None => folder.join(".env"),
-    }
-}
-
-fn seed(sources: &Sources, path: &str) -> Vec<u8> {
-    sources
-        .missing_seeds
-        .iter()
-        .find(|(seed, _)| seed == path)
-        .map(|(_, content)| content.clone())
-        .unwrap_or_default()
-}
-
-/// Where writing changes the file itself, also when a link leads to it. An absolute path that is joined to the
-/// project folder stays what it is.
-fn real_path(path: &Path) -> String {
-    let real = if path.is_symlink() {
-        std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-    } else {
-        path.to_owned()
-    };
-    real.to_string_lossy().into_owned()
-}
-
-fn first_use(sources: &Sources, with_env: bool) -> Vec<FileChange> {
-    sources
-        .missing_seeds
-        .iter()
-        .filter(|(path, _)| with_env || path != ".env")
-        .map(|(path, content)| FileChange {
-            file: Rendered {
-                path: path.clone(),
-                content: content.clone(),
-                // It holds the passwords.
-                private: path == ".env",
-            },
-            cause: FileCause::FirstUse,
-        })
-        .collect()
 }

@@ -5,10 +5,9 @@ use anyhow::Result;
 use crate::cli::{Global, NodeWord};
 use crate::nodes;
 use crate::observe;
-use crate::project::{Project, Wish};
+use crate::project::Project;
 use crate::target::{self, Target};
 use crate::ui::Ui;
-use crate::workdir;
 
 /// Restart nodes one at a time, or the whole cluster
 ///
@@ -29,16 +28,7 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
-    let folder = workdir::locate(&global.folder)?;
-    workdir::refuse_without_cluster(&folder)?;
-    let env_file = global.env_file.as_deref();
-    let (project, _lock) = match args.dry_run {
-        true => (Project::load(&folder, env_file, &Wish::default())?, None),
-        false => {
-            let (project, lock) = Project::load_locked(&folder, env_file, &Wish::default(), "restart")?;
-            (project, Some(lock))
-        }
-    };
+    let (project, _lock) = Project::load_existing_for(global, "restart", args.dry_run)?;
     let topology = &project.topology;
     let mut targets = target::resolve(topology, &args.nodes, false)?;
     if targets.is_empty() {

@@ -6,10 +6,9 @@ use crate::cli::{Global, NodeWord};
 use crate::error::{Failure, Kind, Problem};
 use crate::nodes;
 use crate::observe;
-use crate::project::{Project, Wish};
+use crate::project::Project;
 use crate::target;
 use crate::ui::Ui;
-use crate::workdir;
 
 /// Start nodes that were stopped
 ///
@@ -28,8 +27,6 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
-    let folder = workdir::locate(&global.folder)?;
-    workdir::refuse_without_cluster(&folder)?;
     if args.nodes.is_empty() {
         return Err(Failure::new(
             Kind::Input,
@@ -38,14 +35,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         )
         .into());
     }
-    let env_file = global.env_file.as_deref();
-    let (project, _lock) = match args.dry_run {
-        true => (Project::load(&folder, env_file, &Wish::default())?, None),
-        false => {
-            let (project, lock) = Project::load_locked(&folder, env_file, &Wish::default(), "start")?;
-            (project, Some(lock))
-        }
-    };
+    let (project, _lock) = Project::load_existing_for(global, "start", args.dry_run)?;
     let topology = &project.topology;
     let mut targets = target::resolve(topology, &args.nodes, false)?;
     // The master first, the pool last.
