@@ -15,8 +15,9 @@ use crate::observe::{self, DOCKER_LIMIT, Watch};
 use crate::observed::{Container, Observed};
 use crate::plan::Step;
 use crate::process;
-use crate::project::Project;
+use crate::project::{FileCause, Project};
 use crate::reconcile;
+use crate::render;
 use crate::topology;
 use crate::ui::{Board, Mark, Ui};
 
@@ -51,6 +52,11 @@ pub async fn settle(
     let mut progress = Progress::new();
     let mut attempts: Vec<(Step, Instant)> = Vec::new();
     let mut logins_checked = false;
+    // A slot that was filled before is known to the pool, with the weights of then, and the watcher attaches it.
+    let mut reload_pool = project
+        .changes
+        .iter()
+        .any(|change| change.file.path == render::POOL_BACKENDS && change.cause == FileCause::Changed);
     loop {
         let observed = tokio::select! {
             result = &mut starting, if !started => {
@@ -78,6 +84,13 @@ pub async fn settle(
             // What does not fit would only show as a replica or a pool that never comes.
             logins::check(project).await?;
             logins_checked = true;
+        }
+        if reload_pool && observed.pool.got().is_some() {
+            let step = Step::ReloadPool.because("its list of nodes changed");
+            ui.detail(&step.to_string());
+            execute::correct(project, &observed.containers, &step.step).await?;
+            reload_pool = false;
+            continue;
         }
         if reconcile::is_settled(&project.topology, &project.rendering, &observed) {
             return Ok(observed);

@@ -34,7 +34,7 @@ pub const COMPOSE_MARK: &str = "Rendered by pgcluster";
 const COMPOSE_TEMPLATE: &str = "templates/docker-compose.yml.tera";
 
 /// The only file of the pool that changes when nodes come and go.
-const POOL_BACKENDS: &str = "pgpool/backends.conf";
+pub const POOL_BACKENDS: &str = "pgpool/backends.conf";
 
 /// A file of the project folder that the tool owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
