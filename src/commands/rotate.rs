@@ -58,7 +58,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         return Err(Failure::new(Kind::Input, problem).into());
     }
     let folder = workdir::locate(&global.folder)?;
-    refuse_no_cluster(&folder)?;
+    workdir::refuse_without_cluster(&folder)?;
     let env_file = global.env_file.as_deref();
     let accounts = args.which.accounts();
     refuse_environment(&accounts)?;
@@ -95,20 +95,6 @@ fn new_password(
         Some(password) => Ok(password.clone()),
         None if args.from_env => Ok(account.login(&project.settings).password.clone()),
         None => passwords::generate(),
-    }
-}
-
-/// # Errors
-/// [`Kind::Input`]: nothing was rendered in `folder` yet.
-pub fn refuse_no_cluster(folder: &std::path::Path) -> Result<()> {
-    match workdir::existing_replicas(folder)? {
-        Some(_) => Ok(()),
-        None => Err(Failure::new(
-            Kind::Input,
-            Problem::new(format!("there is no cluster in {}", folder.display()))
-                .fix("`pgcluster up` makes one; -C DIR looks in another folder"),
-        )
-        .into()),
     }
 }
 

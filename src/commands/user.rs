@@ -2,7 +2,7 @@ use anyhow::Result;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::cli::Global;
-use crate::commands::rotate::{refuse_no_cluster, running};
+use crate::commands::rotate::running;
 use crate::error::{Failure, Kind, Problem};
 use crate::passwords;
 use crate::postgres::{Attributes, DATABASE, Role};
@@ -64,7 +64,7 @@ struct Passwd {
 
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let folder = workdir::locate(&global.folder)?;
-    refuse_no_cluster(&folder)?;
+    workdir::refuse_without_cluster(&folder)?;
     let env_file = global.env_file.as_deref();
     if let Command::List = args.command {
         let project = Project::load(&folder, env_file, &Wish::default())?;
