@@ -58,10 +58,12 @@ tar --create --directory "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --own
 
 # The package. What it depends on is read from the binary: the newest version of the C library it names.
 root=$work/deb
-libc=$(objdump -p "$program" | sed -n 's/.* GLIBC_\([0-9.]*\)$/\1/p' | sort -Vu | tail -n 1)
+headers=$(objdump -p "$program")
+libc=$(sed -n 's/.* GLIBC_\([0-9.]*\)$/\1/p' <<<"$headers" | sort -Vu | tail -n 1)
 [ -n "$libc" ] || die "the binary names no version of the C library: is it linked to another one?"
 depends="libc6 (>= $libc)"
-if objdump -p "$program" | grep -q 'NEEDED *libgcc_s.so.1'; then depends="$depends, libgcc-s1 (>= 4.2)"; fi
+# Not through a pipe: grep ends at the first match, and whoever still writes into it fails, now and then.
+if grep -q 'NEEDED *libgcc_s.so.1' <<<"$headers"; then depends="$depends, libgcc-s1 (>= 4.2)"; fi
 
 install -D "$program" "$root/usr/bin/pgcluster"
 install -d "$root/usr/share/man/man1"
