@@ -62,6 +62,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             .iter()
             .map(|mode| ("CONNECTION_MODE", mode.clone()))
             .collect(),
+        ..Wish::default()
     };
     if args.dry_run {
         return dry_run(&Project::load(&folder, env_file, &wish)?, ui).await;
