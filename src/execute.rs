@@ -12,7 +12,7 @@ use crate::plan::{Planned, Step};
 use crate::postgres::Session;
 use crate::process::{self, Argv};
 use crate::project::Project;
-use crate::topology::{self, MASTER_SERVICE, POOL_SERVICE};
+use crate::topology::{self, BOUNCER_SERVICE, MASTER_SERVICE, POOL_SERVICE};
 use crate::workdir;
 
 /// Stopping a server may take its whole grace period of 60 s.
@@ -23,6 +23,8 @@ const REPLACE_LIMIT: Duration = Duration::from_secs(120);
 
 /// A PCP command answers in some 20 ms, after `docker exec` has taken 80 ms.
 const PCP_LIMIT: Duration = Duration::from_secs(10);
+/// Transactions of clients mostly take less.
+const RECONNECT_LIMIT: Duration = Duration::from_secs(10);
 const PCP_POLL: Duration = Duration::from_millis(200);
 
 /// Builds the missing images, handing every line of the build's output to `on_line`.
@@ -75,7 +77,7 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
     let (mut starts, mut removes) = (Vec::new(), false);
     for planned in steps {
         match &planned.step {
-            Step::ReloadPool | Step::Detach { .. } | Step::SetSynchronous { .. } => {
+            Step::ReloadPool | Step::Detach { .. } | Step::Reconnect | Step::SetSynchronous { .. } => {
                 correct(project, there, &planned.step).await?
             }
             Step::Unpause { service } => on_container(project, there, "unpause", service).await?,
@@ -131,7 +133,10 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
         Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
         Step::Detach { id } => pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await,
-        Step::Write { .. }
+        Step::Reconnect => reconnect(project, there).await,
+        // Takes as long as the clients want: [`crate::drain`].
+        Step::Drain { .. }
+        | Step::Write { .. }
         | Step::Build { .. }
         | Step::CreateExtension { .. }
         | Step::Unpause { .. }
@@ -155,6 +160,19 @@ pub async fn pcp(project: &Project, there: &Containers, command: &str, options: 
             result => return result,
         }
     }
+}
+
+/// Lets PgBouncer open its connections anew and waits until the old ones, which end when no client uses them, are gone.
+///
+/// # Errors
+/// PgBouncer does not answer. A client that does not let its connection go in time is no error.
+pub async fn reconnect(project: &Project, there: &Containers) -> Result<()> {
+    let bouncer = there.get(BOUNCER_SERVICE).context("pgbouncer has no container")?;
+    let console = |word: &str| docker::bouncer_console(&bouncer.id, word);
+    finish(project, &console("RECONNECT"), PCP_LIMIT).await?;
+    // It is asked in a process of its own, which ends with this one's patience.
+    let _ = finish(project, &console("WAIT_CLOSE"), RECONNECT_LIMIT).await;
+    Ok(())
 }
 
 /// A word such as `stop` or `restart` for the container of a service.

@@ -15,8 +15,12 @@ pub enum Step {
     Unpause { service: String },
     /// End the pause between the restarts of a container that keeps failing.
     Revive { service: String },
+    /// Send no new session to these nodes, and wait for those that they have.
+    Drain { ids: Vec<u32> },
     /// Send no more traffic to this node.
     Detach { id: u32 },
+    /// Let PgBouncer open its connections anew, each when no client uses it: Pgpool-II then chooses again among its nodes.
+    Reconnect,
     /// Create, recreate or start the container of a service.
     Start { service: String },
     /// Stop and remove the container of a service that is no longer there.
@@ -64,6 +68,15 @@ impl fmt::Display for Step {
             Step::Build { images } => write!(f, "build {}", images.join(", ")),
             Step::Unpause { service } => write!(f, "unpause {service}"),
             Step::Revive { service } => write!(f, "restart {service}"),
+            Step::Drain { ids } => {
+                let titles: Vec<String> = ids.iter().map(|id| topology::title(*id)).collect();
+                write!(
+                    f,
+                    "send no new session to {}, and wait for those it has",
+                    titles.join(", ")
+                )
+            }
+            Step::Reconnect => write!(f, "let pgbouncer connect anew"),
             Step::Detach { id } => write!(f, "detach {} from the pool", topology::title(*id)),
             Step::Start { service } => write!(f, "start {service}"),
             Step::Remove { service } => write!(f, "remove {service}"),

@@ -8,12 +8,12 @@ mod fixed;
 mod inner_session;
 mod marker;
 mod mode;
+mod pool;
 mod remarks;
 mod roles;
 mod route;
 mod synchronous;
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::Problem;
-use crate::observed::{Backend, Silence};
+use crate::observed::Silence;
 use crate::settings::Login;
 
 pub use inner_session::{InnerSession, Refusal, Rows};
@@ -61,15 +61,6 @@ impl Session {
             endpoint,
             client: None,
         }
-    }
-
-    /// The nodes as Pgpool sees them; only for a session with Pgpool.
-    ///
-    /// # Errors
-    /// As [`Session::facts`].
-    pub async fn backends(&mut self) -> Result<BTreeMap<u32, Backend>, Silence> {
-        let rows = self.query("SHOW POOL_NODES").await?;
-        Ok(rows.iter().filter_map(backend).collect())
     }
 
     async fn query(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Silence> {
@@ -223,20 +214,4 @@ fn silence(error: &tokio_postgres::Error) -> Silence {
 fn io_kind(error: &tokio_postgres::Error) -> Option<ErrorKind> {
     let cause = std::error::Error::source(error)?;
     Some(cause.downcast_ref::<std::io::Error>()?.kind())
-}
-
-fn backend(row: &SimpleQueryRow) -> Option<(u32, Backend)> {
-    let id = row.get("node_id")?.parse().ok()?;
-    let text = |column: &str| row.try_get(column).ok().flatten().unwrap_or_default().to_owned();
-    Some((
-        id,
-        Backend {
-            id,
-            status: text("status"),
-            role: text("role"),
-            weight: text("lb_weight"),
-            selects: text("select_cnt").parse().unwrap_or(0),
-            delay: text("replication_delay").parse().unwrap_or(0),
-        },
-    ))
 }

@@ -50,21 +50,12 @@ pub fn images(rendering: &Rendering, missing: &[String]) -> Vec<Planned> {
 ///
 /// One that serves is left out: [`corrections`] replace it when its turn comes.
 pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
-    let mut steps = Vec::new();
+    let mut steps = leaving(topology, rendering, observed);
     for service in observed
         .containers
         .keys()
         .filter(|service| !rendering.specs.contains_key(*service))
     {
-        if let Some(id) = topology::replica_of_service(service)
-            && observed.backend(id).is_some_and(|backend| backend.is_up())
-        {
-            // While its lines are in force, Pgpool attaches a replica again that still streams.
-            if steps.is_empty() {
-                steps.push(Step::ReloadPool.because("it has fewer nodes"));
-            }
-            steps.push(Step::Detach { id }.because("the replica is removed"));
-        }
         let shorter = synchronous::before_removal(topology, observed, service);
         steps.extend(shorter.filter(|planned| !steps.contains(planned)));
         steps.push(
@@ -95,6 +86,39 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
             Some(_) => continue,
         };
         steps.push(Step::Start { service }.because(cause));
+    }
+    steps
+}
+
+/// Takes the replicas that are removed out of the pool, so that as few clients as can be notice.
+///
+/// A session that reads from a node ends when that is detached, and all that are connected to a node end when it stops
+/// before it is detached.
+fn leaving(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
+    let gone = observed.containers.keys();
+    let gone = gone.filter(|service| !rendering.specs.contains_key(*service));
+    let is_up = |id: &u32| observed.backend(*id).is_some_and(|backend| backend.is_up());
+    let mut ids: Vec<u32> = gone
+        .filter_map(|service| topology::replica_of_service(service))
+        .filter(is_up)
+        .collect();
+    ids.sort_unstable();
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let removed = match ids.len() {
+        1 => "the replica is removed",
+        _ => "the replicas are removed",
+    };
+    let mut steps = vec![Step::Drain { ids: ids.clone() }.because(removed)];
+    // While its lines are in force, the watcher attaches a replica again that still streams.
+    steps.push(Step::ReloadPool.because("it has fewer nodes"));
+    steps.extend(
+        ids.iter()
+            .map(|id| Step::Detach { id: *id }.because("the replica is removed")),
+    );
+    if topology.mode.has_bouncer() {
+        steps.push(Step::Reconnect.because("its connections lead to replicas that are removed"));
     }
     steps
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -6,20 +7,23 @@ use crate::checks::{self, Machine};
 use crate::cli::Global;
 use crate::commands::generate;
 use crate::data;
+use crate::drain;
 use crate::error::{self, Kind};
 use crate::execute;
 use crate::extend;
 use crate::hazards;
 use crate::logins;
 use crate::observe;
-use crate::observed::Observed;
+use crate::observed::{Containers, Observed};
 use crate::plan::{Planned, Step};
+use crate::postgres::Session;
 use crate::project::{Project, Wish};
 use crate::prove;
+use crate::quorum;
 use crate::reconcile;
 use crate::settings::MAX_REPLICAS;
 use crate::settle;
-use crate::topology::MASTER_SERVICE;
+use crate::topology::{self, MASTER_SERVICE};
 use crate::ui::{Board, Mark, Ui, seconds};
 use crate::url::Place;
 use crate::workdir;
@@ -37,12 +41,30 @@ pub struct Args {
     /// How clients share server connections: session, transaction or statement; written into .env
     #[arg(long, value_name = "MODE")]
     mode: Option<String>,
-    /// Seconds without any progress after which it gives up
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
+    #[command(flatten)]
+    manner: Manner,
     /// Print what would be done, and why, and change nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// How servers are brought up, by every command that does.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Manner {
+    /// Seconds without any progress after which it gives up
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+    /// Seconds that sessions which read from a removed replica have to end by themselves
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_timeout: u64,
+}
+
+/// What was done, beside what the board shows.
+pub struct Done {
+    /// The proof, in words.
+    pub proof: String,
+    /// Sessions that were ended because they still read from a removed replica.
+    pub cut: usize,
 }
 
 /// How often a database that does not answer is asked for what would make the query cache wrong.
@@ -62,35 +84,46 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             .iter()
             .map(|mode| ("CONNECTION_MODE", mode.clone()))
             .collect(),
-        ..Wish::default()
+        removed: BTreeSet::new(),
     };
     if args.dry_run {
         return dry_run(&Project::load(&folder, env_file, &wish)?, ui).await;
     }
     let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "up")?;
-    data::refuse_orphans_in_folders(&project)?;
-    let mut board = Board::new(ui, title_width(&project));
-    let result = converge(&project, ui, &mut board, Duration::from_secs(args.timeout)).await;
-    board.finish();
-    let proof = result?;
+    let done = bring_up(&project, ui, &args.manner).await?;
 
     ui.note(&format!("\nready in {}", seconds(started.elapsed())));
-    ui.note(&format!("proved: {proof}\n"));
-    for (title, port) in endpoints(&project) {
-        ui.result(&format!(
-            "{title:<width$}  {}",
-            Place::new(&project.settings, vec![port], false).libpq(),
-            width = title_width(&project)
-        ));
-    }
+    ui.note(&format!("proved: {}\n", done.proof));
+    show_endpoints(&project, ui);
     for warning in hazards::warnings(&project, &hazards::look(&project, LOOKS).await) {
         ui.note(&format!("warning: {warning}"));
     }
     generate::notes(&project, ui).await
 }
 
-/// Everything from the checks to the proof, which it gives back in words.
-async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duration) -> Result<String> {
+/// One line a server with where it answers.
+pub fn show_endpoints(project: &Project, ui: Ui) {
+    let width = title_width(project);
+    for (title, port) in endpoints(project) {
+        let place = Place::new(&project.settings, vec![port], false);
+        ui.result(&format!("{title:<width$}  {}", place.libpq()));
+    }
+}
+
+/// Makes true what the project wants and proves it, with a board of what happens.
+///
+/// # Errors
+/// As [`settle::settle`] and [`prove::prove`]; what the machine lacks; what must not be begun.
+pub async fn bring_up(project: &Project, ui: Ui, manner: &Manner) -> Result<Done> {
+    data::refuse_orphans_in_folders(project)?;
+    let mut board = Board::new(ui, title_width(project));
+    let result = converge(project, ui, &mut board, manner).await;
+    board.finish();
+    result
+}
+
+/// Everything from the checks to the proof.
+async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner) -> Result<Done> {
     board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
     let machine = look(project).await?;
     logins::refuse_edited(project, &machine.containers).await?;
@@ -102,6 +135,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
         // Before a file is written that would not fit the cluster.
         logins::check(project).await?;
         hazards::refuse_mixed(&hazards::look(project, LOOKS).await)?;
+        refuse_below_quorum(project, &machine.containers).await?;
     }
     board.show("checks", Mark::Done, 0, &machine.summary());
     for warning in &machine.warnings {
@@ -140,7 +174,9 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     }
     announce(&forecast(project, &observed).await, board);
     let there = observed.containers.clone();
+    let cut = drain(project, &there, &steps, board, manner).await?;
     let starting = execute::containers(project, &there, &steps);
+    let timeout = Duration::from_secs(manner.timeout);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
     let (missing, updates) = extend::look(project).await?;
     for step in &missing {
@@ -150,7 +186,54 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     for update in updates {
         board.note(&update);
     }
-    prove::prove(project, &settled).await
+    let proof = prove::prove(project, &settled).await?;
+    Ok(Done { proof, cut })
+}
+
+/// Lets the replicas that are removed run empty, and says how many sessions did not end in time.
+async fn drain(
+    project: &Project,
+    there: &Containers,
+    steps: &[Planned],
+    board: &mut Board,
+    manner: &Manner,
+) -> Result<usize> {
+    let ids = steps.iter().find_map(|planned| match &planned.step {
+        Step::Drain { ids } => Some(ids),
+        _ => None,
+    });
+    let Some(ids) = ids else {
+        return Ok(0);
+    };
+    let limit = Duration::from_secs(manner.drain_timeout);
+    let shown = |left: usize| {
+        let text = format!("waiting for {left} sessions that read from what is removed");
+        board.show("pool", Mark::Working, 0, &text);
+    };
+    let cut = drain::drain(project, there, ids, limit, shown).await?;
+    if cut > 0 {
+        board.note(&format!(
+            "{cut} sessions end: they still read from a removed replica after {} s (--drain-timeout)",
+            manner.drain_timeout
+        ));
+    }
+    Ok(cut)
+}
+
+/// Where the user has commits wait for replicas, so many must stay.
+async fn refuse_below_quorum(project: &Project, there: &Containers) -> Result<()> {
+    let topology = &project.topology;
+    let ids = there
+        .keys()
+        .filter_map(|service| topology::replica_of_service(service));
+    if ids.clone().all(|id| topology.has(id)) {
+        return Ok(());
+    }
+    let mut session = Session::new(observe::endpoint(&project.settings, topology.master().port));
+    let names = session.own_synchronous_names().await;
+    let names = names.map_err(|silence| anyhow::anyhow!("the master does not answer: {}", silence.reason))?;
+    let left = topology.replicas().iter().map(|node| node.id).collect();
+    Ok(quorum::refuse_below(&names, &left)?)
 }
 
 /// The machine, unless the data of this cluster is somewhere else: that matters more than a busy port.
@@ -192,7 +275,7 @@ fn shortened(line: &str) -> String {
     line.chars().filter(|c| !c.is_control()).take(70).collect()
 }
 
-async fn dry_run(project: &Project, ui: Ui) -> Result<()> {
+pub async fn dry_run(project: &Project, ui: Ui) -> Result<()> {
     let machine = look(project).await?;
     logins::refuse_edited(project, &machine.containers).await?;
     let mut steps: Vec<Planned> = reconcile::files(&project.changes);

@@ -21,7 +21,7 @@ use crate::error::{Failure, Kind, Problem};
 use crate::extensions;
 use crate::settings::{self, Choice, DataPlace, Settings, Sizing};
 use crate::topology::{
-    BOUNCER_SERVICE, LOGINS_FILE, MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology,
+    self, BOUNCER_SERVICE, LOGINS_FILE, MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology,
 };
 
 /// Counts how often a password was changed, so that containers which hold the old one are told by their fingerprint.
@@ -238,6 +238,21 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         config_hashes,
         configured,
     })
+}
+
+/// The pool's list of nodes, and these replicas too, with no share of new sessions.
+pub fn draining(backends: &[u8], ids: &[u32]) -> Vec<u8> {
+    let mut text = backends.to_vec();
+    for id in ids {
+        let lines = format!(
+            "\nbackend_hostname{id} = '{}'\nbackend_port{id} = 5432\nbackend_weight{id} = 0\n\
+             backend_flag{id} = 'ALLOW_TO_FAILOVER'\nbackend_application_name{id} = '{}'\n",
+            topology::service(*id),
+            topology::name(*id),
+        );
+        text.extend(lines.into_bytes());
+    }
+    text
 }
 
 /// One more than before if any secret differs from what the containers were given.
