@@ -90,6 +90,7 @@ pub enum Command {
     Generate(commands::generate::Args),
     Up(commands::up::Args),
     Scale(commands::scale::Args),
+    Rebuild(commands::rebuild::Args),
     Down(commands::down::Args),
     Status(commands::status::Args),
     Logs(commands::logs::Args),
@@ -123,6 +124,7 @@ impl Command {
         match self {
             Command::Generate(_) => "generate",
             Command::Up(_) => "up",
+            Command::Rebuild(_) => "rebuild",
             Command::Scale(_) => "scale",
             Command::Down(_) => "down",
             Command::Status(_) => "status",

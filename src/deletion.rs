@@ -151,7 +151,11 @@ fn refuse_folders_in_use(folder: &Path, doomed: &[PathBuf]) -> Result<(), Failur
     Failure::unless_empty(Kind::Input, problems)
 }
 
-async fn ask(project: &str, ui: Ui) -> Result<()> {
+/// Has the cluster's name typed.
+///
+/// # Errors
+/// [`Kind::Input`]: another answer, or nobody to ask.
+pub async fn ask(project: &str, ui: Ui) -> Result<()> {
     let question = format!("Type the cluster's name, {project}, to go on:");
     // In a thread of its own, so that Ctrl-C ends the waiting for an answer.
     let answer = tokio::task::spawn_blocking(move || ui.ask(&question)).await?;

@@ -59,7 +59,7 @@ async fn empty(
         tokio::time::sleep(POLL).await;
     }
     if project.topology.mode.has_bouncer() {
-        execute::reconnect(project, there).await?;
+        execute::reconnect_all(project, there).await?;
     }
     let mut last = None;
     loop {

@@ -12,6 +12,7 @@ use crate::plan::{Planned, Step};
 use crate::postgres::Session;
 use crate::process::{self, Argv};
 use crate::project::Project;
+use crate::rebuild;
 use crate::topology::{self, BOUNCER_SERVICE, MASTER_SERVICE, POOL_SERVICE};
 use crate::workdir;
 
@@ -77,7 +78,9 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
     let (mut starts, mut removes) = (Vec::new(), false);
     for planned in steps {
         match &planned.step {
-            Step::ReloadPool | Step::Detach { .. } | Step::Reconnect | Step::SetSynchronous { .. } => {
+            // The servers behind its connections are about to stop.
+            Step::Reconnect => reconnect_all(project, there).await?,
+            Step::ReloadPool | Step::Detach { .. } | Step::SetSynchronous { .. } => {
                 correct(project, there, &planned.step).await?
             }
             Step::Unpause { service } => on_container(project, there, "unpause", service).await?,
@@ -133,6 +136,10 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
         Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
         Step::Detach { id } => pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await,
+        Step::Rebuild { id } => {
+            rebuild::set_aside(project, there, *id).await?;
+            on_container(project, there, "start", &topology::service(*id)).await
+        }
         Step::Reconnect => reconnect(project, there).await,
         // Takes as long as the clients want: [`crate::drain`].
         Step::Drain { .. }
@@ -162,17 +169,27 @@ pub async fn pcp(project: &Project, there: &Containers, command: &str, options: 
     }
 }
 
-/// Lets PgBouncer open its connections anew and waits until the old ones, which end when no client uses them, are gone.
+/// Lets PgBouncer open its connections anew: an old one ends when no client uses it.
+///
+/// # Errors
+/// PgBouncer does not answer.
+async fn reconnect(project: &Project, there: &Containers) -> Result<()> {
+    tell_bouncer(project, there, "RECONNECT", PCP_LIMIT).await
+}
+
+/// The same, and waits until the old ones are gone.
 ///
 /// # Errors
 /// PgBouncer does not answer. A client that does not let its connection go in time is no error.
-pub async fn reconnect(project: &Project, there: &Containers) -> Result<()> {
-    let bouncer = there.get(BOUNCER_SERVICE).context("pgbouncer has no container")?;
-    let console = |word: &str| docker::bouncer_console(&bouncer.id, word);
-    finish(project, &console("RECONNECT"), PCP_LIMIT).await?;
-    // It is asked in a process of its own, which ends with this one's patience.
-    let _ = finish(project, &console("WAIT_CLOSE"), RECONNECT_LIMIT).await;
+pub async fn reconnect_all(project: &Project, there: &Containers) -> Result<()> {
+    reconnect(project, there).await?;
+    let _ = tell_bouncer(project, there, "WAIT_CLOSE", RECONNECT_LIMIT).await;
     Ok(())
+}
+
+async fn tell_bouncer(project: &Project, there: &Containers, word: &str, limit: Duration) -> Result<()> {
+    let bouncer = there.get(BOUNCER_SERVICE).context("pgbouncer has no container")?;
+    finish(project, &docker::bouncer_console(&bouncer.id, word), limit).await
 }
 
 /// A word such as `stop` or `restart` for the container of a service.

@@ -25,6 +25,8 @@ pub enum Step {
     Start { service: String },
     /// Stop and remove the container of a service that is no longer there.
     Remove { service: String },
+    /// Set a replica's data aside and let it clone again.
+    Rebuild { id: u32 },
     /// Make the slot through which a replica streams.
     CreateSlot { id: u32 },
     /// Drop the slot of a removed replica.
@@ -80,6 +82,9 @@ impl fmt::Display for Step {
             Step::Detach { id } => write!(f, "detach {} from the pool", topology::title(*id)),
             Step::Start { service } => write!(f, "start {service}"),
             Step::Remove { service } => write!(f, "remove {service}"),
+            Step::Rebuild { id } => {
+                write!(f, "clone {} again, and keep what it has", topology::title(*id))
+            }
             Step::CreateSlot { id } => write!(f, "create slot {}", topology::name(*id)),
             Step::DropSlot { name } => write!(f, "drop slot {name}"),
             Step::SetSynchronous { names } if names.is_empty() => {

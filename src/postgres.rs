@@ -1,5 +1,6 @@
 //! The only place with SQL and with a PostgreSQL connection; below it, what is asked of one and told to one.
 
+mod backup;
 mod cache;
 mod doctor;
 mod extensions;

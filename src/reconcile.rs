@@ -6,12 +6,12 @@ mod synchronous;
 
 use std::collections::BTreeMap;
 
-use crate::health;
+use crate::health::{self, State};
 use crate::observed::{Fixed, Observed};
 use crate::plan::{Planned, Step};
 use crate::project::{FileCause, FileChange};
 use crate::render::Rendering;
-use crate::topology::{self, BOUNCER_SERVICE, Node, Topology};
+use crate::topology::{self, BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
 
 /// The files to write.
 pub fn files(changes: &[FileChange]) -> Vec<Planned> {
@@ -97,7 +97,12 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
 fn leaving(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
     let gone = observed.containers.keys();
     let gone = gone.filter(|service| !rendering.specs.contains_key(*service));
-    let is_up = |id: &u32| observed.backend(*id).is_some_and(|backend| backend.is_up());
+    let pool = observed.containers.get(POOL_SERVICE);
+    let is_up = |id: &u32| match observed.pool.got() {
+        Some(_) => observed.backend(*id).is_some_and(|backend| backend.is_up()),
+        // A pool that is busy says nothing, and uses it.
+        None => pool.is_some_and(|pool| pool.is_running()),
+    };
     let mut ids: Vec<u32> = gone
         .filter_map(|service| topology::replica_of_service(service))
         .filter(is_up)
@@ -127,7 +132,8 @@ fn leaving(topology: &Topology, rendering: &Rendering, observed: &Observed) -> V
 ///
 /// It is asked again after every observation until it has nothing more to do.
 pub fn corrections(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
-    let mut steps = slots(topology, observed);
+    let mut steps = outrun(topology, observed);
+    steps.extend(slots(topology, observed));
     steps.extend(roll::next(topology, rendering, observed));
     steps.extend(synchronous::steps(topology, observed));
     steps.extend(pool(topology, observed));
@@ -142,7 +148,8 @@ pub fn forecast(
     observed: &Observed,
     fixed: &BTreeMap<u32, Vec<Fixed>>,
 ) -> Vec<Planned> {
-    let mut steps = slots(topology, observed);
+    let mut steps = outrun(topology, observed);
+    steps.extend(slots(topology, observed));
     steps.extend(roll::ahead(topology, rendering, observed, fixed));
     steps.extend(pool(topology, observed));
     steps
@@ -154,6 +161,25 @@ pub fn outdated<'a>(topology: &'a Topology, rendering: &Rendering, observed: &Ob
     nodes
         .filter(|node| !roll::is_current(rendering, observed, node))
         .collect()
+}
+
+/// Replicas that can never catch up: their data is a part of what the master has.
+fn outrun(topology: &Topology, observed: &Observed) -> Vec<Planned> {
+    let mut steps = Vec::new();
+    for replica in topology.replicas() {
+        if health::node_state(topology, observed, replica) != State::Outrun {
+            continue;
+        }
+        if observed
+            .backend(replica.id)
+            .is_some_and(|backend| backend.is_up())
+        {
+            steps.push(Step::Detach { id: replica.id }.because("it does not stream"));
+        }
+        let cause = "it was away too long: the WAL it needs is gone from the master";
+        steps.push(Step::Rebuild { id: replica.id }.because(cause));
+    }
+    steps
 }
 
 fn slots(topology: &Topology, observed: &Observed) -> Vec<Planned> {

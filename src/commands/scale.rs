@@ -5,12 +5,13 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::{Global, NodeWord};
-use crate::commands::up::{self, Manner};
+use crate::commands::up;
 use crate::deletion::Doomed;
 use crate::error::{Failure, Kind, Problem};
 use crate::project::{Project, Wish};
 use crate::target::{self, Target};
 use crate::topology;
+use crate::turnover::Manner;
 use crate::ui::{Ui, seconds};
 use crate::workdir;
 

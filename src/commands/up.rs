@@ -6,24 +6,23 @@ use anyhow::Result;
 use crate::checks::{self, Machine};
 use crate::cli::Global;
 use crate::commands::generate;
+use crate::copying;
 use crate::data;
-use crate::drain;
 use crate::error::{self, Kind};
 use crate::execute;
 use crate::extend;
 use crate::hazards;
 use crate::logins;
 use crate::observe;
-use crate::observed::{Containers, Observed};
+use crate::observed::Observed;
 use crate::plan::{Planned, Step};
-use crate::postgres::Session;
 use crate::project::{Project, Wish};
 use crate::prove;
-use crate::quorum;
 use crate::reconcile;
 use crate::settings::MAX_REPLICAS;
 use crate::settle;
-use crate::topology::{self, MASTER_SERVICE};
+use crate::topology::MASTER_SERVICE;
+use crate::turnover::{self, Manner};
 use crate::ui::{Board, Mark, Ui, seconds};
 use crate::url::Place;
 use crate::workdir;
@@ -46,17 +45,6 @@ pub struct Args {
     /// Print what would be done, and why, and change nothing
     #[arg(long)]
     dry_run: bool,
-}
-
-/// How servers are brought up, by every command that does.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Manner {
-    /// Seconds without any progress after which it gives up
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
-    /// Seconds that sessions which read from a removed replica have to end by themselves
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    drain_timeout: u64,
 }
 
 /// What was done, beside what the board shows.
@@ -124,6 +112,7 @@ pub async fn bring_up(project: &Project, ui: Ui, manner: &Manner) -> Result<Done
 
 /// Everything from the checks to the proof.
 async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner) -> Result<Done> {
+    copying::refuse(project, manner.clone)?;
     board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
     let machine = look(project).await?;
     logins::refuse_edited(project, &machine.containers).await?;
@@ -135,7 +124,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner)
         // Before a file is written that would not fit the cluster.
         logins::check(project).await?;
         hazards::refuse_mixed(&hazards::look(project, LOOKS).await)?;
-        refuse_below_quorum(project, &machine.containers).await?;
+        turnover::refuse_below_quorum(project, &machine.containers).await?;
     }
     board.show("checks", Mark::Done, 0, &machine.summary());
     for warning in &machine.warnings {
@@ -174,7 +163,12 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner)
     }
     announce(&forecast(project, &observed).await, board);
     let there = observed.containers.clone();
-    let cut = drain(project, &there, &steps, board, manner).await?;
+    let leaving = steps.iter().find_map(|planned| match &planned.step {
+        Step::Drain { ids } => Some(ids.as_slice()),
+        _ => None,
+    });
+    let cut = turnover::drain(project, &there, leaving.unwrap_or_default(), board, manner).await?;
+    turnover::copy(project, &observed, &steps, board, manner).await?;
     let starting = execute::containers(project, &there, &steps);
     let timeout = Duration::from_secs(manner.timeout);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
@@ -188,52 +182,6 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner)
     }
     let proof = prove::prove(project, &settled).await?;
     Ok(Done { proof, cut })
-}
-
-/// Lets the replicas that are removed run empty, and says how many sessions did not end in time.
-async fn drain(
-    project: &Project,
-    there: &Containers,
-    steps: &[Planned],
-    board: &mut Board,
-    manner: &Manner,
-) -> Result<usize> {
-    let ids = steps.iter().find_map(|planned| match &planned.step {
-        Step::Drain { ids } => Some(ids),
-        _ => None,
-    });
-    let Some(ids) = ids else {
-        return Ok(0);
-    };
-    let limit = Duration::from_secs(manner.drain_timeout);
-    let shown = |left: usize| {
-        let text = format!("waiting for {left} sessions that read from what is removed");
-        board.show("pool", Mark::Working, 0, &text);
-    };
-    let cut = drain::drain(project, there, ids, limit, shown).await?;
-    if cut > 0 {
-        board.note(&format!(
-            "{cut} sessions end: they still read from a removed replica after {} s (--drain-timeout)",
-            manner.drain_timeout
-        ));
-    }
-    Ok(cut)
-}
-
-/// Where the user has commits wait for replicas, so many must stay.
-async fn refuse_below_quorum(project: &Project, there: &Containers) -> Result<()> {
-    let topology = &project.topology;
-    let ids = there
-        .keys()
-        .filter_map(|service| topology::replica_of_service(service));
-    if ids.clone().all(|id| topology.has(id)) {
-        return Ok(());
-    }
-    let mut session = Session::new(observe::endpoint(&project.settings, topology.master().port));
-    let names = session.own_synchronous_names().await;
-    let names = names.map_err(|silence| anyhow::anyhow!("the master does not answer: {}", silence.reason))?;
-    let left = topology.replicas().iter().map(|node| node.id).collect();
-    Ok(quorum::refuse_below(&names, &left)?)
 }
 
 /// The machine, unless the data of this cluster is somewhere else: that matters more than a busy port.
@@ -332,7 +280,7 @@ fn endpoints(project: &Project) -> Vec<(String, u16)> {
 }
 
 /// Titles go from `checks` to `slave-100`.
-fn title_width(project: &Project) -> usize {
+pub fn title_width(project: &Project) -> usize {
     endpoints(project)
         .iter()
         .map(|(title, _)| title.len())

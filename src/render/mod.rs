@@ -3,6 +3,7 @@
 pub mod bouncer;
 pub mod configured;
 mod consistency;
+mod draining;
 #[cfg(test)]
 mod effects;
 pub mod filters;
@@ -16,12 +17,13 @@ use tera::{Context, Tera};
 
 use self::configured::Configured;
 pub use self::consistency::HOT_STANDBY;
+pub use self::draining::draining;
 use crate::assets::Sources;
 use crate::error::{Failure, Kind, Problem};
 use crate::extensions;
 use crate::settings::{self, Choice, DataPlace, Settings, Sizing};
 use crate::topology::{
-    self, BOUNCER_SERVICE, LOGINS_FILE, MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology,
+    BOUNCER_SERVICE, LOGINS_FILE, MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER, Topology,
 };
 
 /// Counts how often a password was changed, so that containers which hold the old one are told by their fingerprint.
@@ -238,21 +240,6 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         config_hashes,
         configured,
     })
-}
-
-/// The pool's list of nodes, and these replicas too, with no share of new sessions.
-pub fn draining(backends: &[u8], ids: &[u32]) -> Vec<u8> {
-    let mut text = backends.to_vec();
-    for id in ids {
-        let lines = format!(
-            "\nbackend_hostname{id} = '{}'\nbackend_port{id} = 5432\nbackend_weight{id} = 0\n\
-             backend_flag{id} = 'ALLOW_TO_FAILOVER'\nbackend_application_name{id} = '{}'\n",
-            topology::service(*id),
-            topology::name(*id),
-        );
-        text.extend(lines.into_bytes());
-    }
-    text
 }
 
 /// One more than before if any secret differs from what the containers were given.

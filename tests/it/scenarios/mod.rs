@@ -4,6 +4,7 @@ mod cache;
 mod compose_only;
 mod consistency;
 mod daily;
+mod elastic;
 mod extensions;
 mod faults;
 mod first_start;
