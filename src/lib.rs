@@ -8,6 +8,7 @@ mod commands;
 mod data;
 mod docker;
 mod doctor;
+mod engine;
 mod env_file;
 pub mod error;
 mod examine;
@@ -68,6 +69,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             OnInterrupt::End | OnInterrupt::GoOn => PassedOn(Kind::Interrupted.exit_code()).into(),
         }),
     };
+    postgres::hang_up().await;
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,6 +6,7 @@ mod extensions;
 mod facts;
 mod fixed;
 mod inner_session;
+mod kept;
 mod marker;
 mod mode;
 mod remarks;
@@ -28,6 +29,8 @@ use crate::observed::{Backend, Silence};
 use crate::settings::Login;
 
 pub use inner_session::{InnerSession, Refusal, Rows};
+use kept::Link;
+pub use kept::hang_up;
 pub use marker::new_marker;
 pub use roles::{Attributes, Role};
 
@@ -52,24 +55,63 @@ pub struct Endpoint {
 /// A connection that is made when needed and kept while it works.
 pub struct Session {
     endpoint: Endpoint,
-    client: Option<Client>,
+    link: Option<Link>,
+    /// Something was set or written, or may have been: no other session gets the connection.
+    marked: bool,
+    /// It does not go on with what another session left.
+    fresh: bool,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take().filter(|_| !self.marked) {
+            kept::keep(self.endpoint.clone(), link);
+        }
+    }
 }
 
 impl Session {
     pub fn new(endpoint: Endpoint) -> Self {
         Session {
             endpoint,
-            client: None,
+            link: None,
+            marked: false,
+            fresh: false,
         }
     }
 
-    /// The nodes as Pgpool sees them; only for a session with Pgpool.
+    /// With a connection of its own, for what is decided when one is made.
+    pub fn fresh(endpoint: Endpoint) -> Self {
+        let mut session = Session::new(endpoint);
+        session.fresh = true;
+        session
+    }
+
+    /// The nodes as Pgpool has them; only for a session with Pgpool.
+    ///
+    /// From its memory: for `SHOW POOL_NODES` it logs in to every node, one after the other.
     ///
     /// # Errors
     /// As [`Session::facts`].
     pub async fn backends(&mut self) -> Result<BTreeMap<u32, Backend>, Silence> {
-        let rows = self.query("SHOW POOL_NODES").await?;
+        let rows = self.query("SHOW POOL_BACKEND_STATS").await?;
         Ok(rows.iter().filter_map(backend).collect())
+    }
+
+    /// Bytes that each standby in the pool is behind the primary, as Pgpool last measured; only for a session with it.
+    ///
+    /// # Errors
+    /// As [`Session::facts`].
+    pub async fn pool_delays(&mut self) -> Result<Vec<u64>, Silence> {
+        let rows = self.query("SHOW POOL_NODES").await?;
+        let delay = |row: &SimpleQueryRow| {
+            let used = backend(row)?.1;
+            let counts = used.role == "standby" && used.is_up();
+            counts
+                .then(|| row.get("replication_delay")?.parse().ok())
+                .flatten()
+        };
+        Ok(rows.iter().filter_map(delay).collect())
     }
 
     async fn query(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Silence> {
@@ -80,29 +122,34 @@ impl Session {
         let answer = tokio::time::timeout(limit, self.ask(sql)).await;
         match answer {
             Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(error)) => {
-                self.client = None;
-                Err(silence(&error))
-            }
-            Err(_) => {
-                self.client = None;
-                Err(Silence {
-                    reason: format!("no answer within {} ms", limit.as_millis()),
-                    refused: false,
-                })
-            }
+            Ok(Err(error)) => Err(silence(&error)),
+            Err(_) => Err(too_late(limit)),
         }
     }
 
     /// One simple query: one round trip, no prepared statement that a pool would have to keep.
-    async fn ask(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, tokio_postgres::Error> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
-            self.client = Some(connect(&self.endpoint).await?);
-        }
-        let Some(client) = &self.client else {
-            return Ok(Vec::new());
+    async fn ask(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Error> {
+        let own = self.link.take().filter(|link| !link.client.is_closed());
+        // One that was kept may have been ended by its server meanwhile.
+        let kept = || (!self.fresh).then(|| kept::take(&self.endpoint)).flatten();
+        let used = match own.or_else(kept) {
+            Some(link) => match link.client.simple_query(sql).await {
+                Err(error) if error.is_closed() => None,
+                answer => Some((link, answer)),
+            },
+            None => None,
         };
-        let messages = client.simple_query(sql).await?;
+        let (link, answer) = match used {
+            Some(used) => used,
+            None => {
+                let link = connect(&self.endpoint).await?;
+                let answer = link.client.simple_query(sql).await;
+                (link, answer)
+            }
+        };
+        let messages = answer?;
+        // Only now: what a session that was given up waits for must not come to the next one.
+        self.link = Some(link);
         Ok(messages
             .into_iter()
             .filter_map(|message| match message {
@@ -114,6 +161,7 @@ impl Session {
 
     /// One statement that may take long, and whose failure is the user's to read: with every line of its detail.
     async fn order(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Problem> {
+        self.marked = true;
         match tokio::time::timeout(LONG_PATIENCE, self.ask(sql)).await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => {
@@ -121,11 +169,10 @@ impl Session {
                 let lines = detail.unwrap_or_default().lines().map(str::to_owned);
                 Err(Problem::new(silence(&error).reason).evidence(lines.collect()))
             }
-            Err(_) => {
-                self.client = None;
-                let what = format!("no answer within {} s", LONG_PATIENCE.as_secs());
-                Err(Problem::new(what))
-            }
+            Err(_) => Err(Problem::new(format!(
+                "no answer within {} s",
+                LONG_PATIENCE.as_secs()
+            ))),
         }
     }
 
@@ -134,8 +181,10 @@ impl Session {
         Ok(rows.first().and_then(|row| row.get(0)).map(str::to_owned))
     }
 
-    /// Logs in, and does nothing.
+    /// Logs in, with a connection of its own, and does nothing.
     pub async fn log_in(&mut self) -> Result<(), Silence> {
+        self.link = None;
+        self.fresh = true;
         self.query("").await.map(drop)
     }
 
@@ -147,7 +196,8 @@ impl Session {
 
     /// Whether a statement that Pgpool must treat as a write ends on a primary. Writes nothing.
     pub async fn writes_reach_primary(&mut self) -> Result<bool, Silence> {
-        // The function is volatile, and that is what Pgpool goes by.
+        // The function is volatile, and that is what Pgpool goes by, also when it chooses for later reads.
+        self.marked = true;
         Ok(self.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("f"))
     }
 
@@ -174,6 +224,7 @@ impl Session {
     }
 
     async fn command(&mut self, sql: &str) -> Result<()> {
+        self.marked = true;
         match self.query(sql).await {
             Ok(_) => Ok(()),
             Err(silence) => bail!("port {}: {}", self.endpoint.port, silence.reason),
@@ -181,7 +232,7 @@ impl Session {
     }
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<Client, tokio_postgres::Error> {
+async fn connect(endpoint: &Endpoint) -> Result<Link, Error> {
     let (client, connection) = Config::new()
         .hostaddr(endpoint.host)
         .host(endpoint.host.to_string())
@@ -194,8 +245,15 @@ async fn connect(endpoint: &Endpoint) -> Result<Client, tokio_postgres::Error> {
         .connect(NoTls)
         .await?;
     // It ends with an error when the server goes; the next query on the client tells that too.
-    tokio::spawn(connection);
-    Ok(client)
+    let task = tokio::spawn(connection);
+    Ok(Link { client, task })
+}
+
+fn too_late(limit: Duration) -> Silence {
+    Silence {
+        reason: format!("no answer within {} ms", limit.as_millis()),
+        refused: false,
+    }
 }
 
 fn silence(error: &tokio_postgres::Error) -> Silence {
@@ -234,9 +292,7 @@ fn backend(row: &SimpleQueryRow) -> Option<(u32, Backend)> {
             id,
             status: text("status"),
             role: text("role"),
-            weight: text("lb_weight"),
             selects: text("select_cnt").parse().unwrap_or(0),
-            delay: text("replication_delay").parse().unwrap_or(0),
         },
     ))
 }
