@@ -86,12 +86,12 @@ async fn look_at(project: &Project, everything: bool) -> Result<Machine> {
         missing_images(folder, [&images.node, &images.pool]),
     );
     let is_ready = |containers: &Containers| {
-        let specs = project.rendering.specs.iter();
+        let mut specs = project.rendering.specs.iter();
         let as_wanted = |(service, spec): (&String, &String)| {
             let container = containers.get(service);
             container.is_some_and(|container| container.is_running() && container.spec == *spec)
         };
-        specs.map(as_wanted).all(|ready| ready) && containers.len() == project.rendering.specs.len()
+        specs.all(as_wanted) && containers.len() == project.rendering.specs.len()
     };
     let ready = containers.as_ref().is_ok_and(is_ready) && missing_images.as_ref().is_ok_and(Vec::is_empty);
     // Starting it takes as long as all the rest.

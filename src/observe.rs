@@ -14,7 +14,7 @@ use crate::docker;
 use crate::engine;
 use crate::error::{Failure, Kind};
 use crate::health::Watcher;
-use crate::observed::{Answer, CacheFacts, Container, Containers, Fixed, Observed};
+use crate::observed::{Answer, CacheFacts, Container, Containers, Fixed, NodeFacts, Observed};
 use crate::postgres::{DATABASE, Endpoint, Session};
 use crate::process;
 use crate::project::Project;
@@ -24,7 +24,10 @@ use crate::topology::{self, Node, POOL_SERVICE};
 /// Between two questions to the same server while waiting. Shorter ones slow the servers down more than they gain.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Between two calls of `docker ps` while waiting; each costs a process.
+/// The same for a replica that streams: of what is waited for, little is its own to tell.
+const POLL_CALM: Duration = Duration::from_millis(300);
+
+/// Between two looks at the containers while waiting; where the engine has no socket, each costs a process.
 const POLL_CONTAINERS: Duration = Duration::from_millis(500);
 
 /// `docker ps` takes some 30 ms; an engine that needs longer than this hangs.
@@ -87,14 +90,28 @@ pub async fn once(project: &Project) -> Result<Observed> {
 
 /// Asks the servers of the containers that run.
 pub async fn servers(project: &Project, containers: Containers) -> Observed {
-    servers_and_cache(project, containers, false).await.0
+    ask(project, containers, false, |session| session).await.0
 }
 
-/// The same, and what Pgpool-II says of its query cache, if that is wanted and it answers.
+/// The same for what is decided by it: a server that is slow must not pass for one that does not serve.
+pub async fn servers_patiently(project: &Project, containers: Containers) -> Observed {
+    ask(project, containers, false, Session::patient).await.0
+}
+
+/// The servers, and what Pgpool-II says of its query cache, if that is wanted and it answers.
 pub async fn servers_and_cache(
     project: &Project,
     containers: Containers,
     wants_cache: bool,
+) -> (Observed, Option<CacheFacts>) {
+    ask(project, containers, wants_cache, |session| session).await
+}
+
+async fn ask(
+    project: &Project,
+    containers: Containers,
+    wants_cache: bool,
+    manner: fn(Session) -> Session,
 ) -> (Observed, Option<CacheFacts>) {
     let (settings, topology) = (&project.settings, &project.topology);
     let answers = |service: &str, port: u16| {
@@ -103,7 +120,7 @@ pub async fn servers_and_cache(
     };
     let node = |node: &Node| {
         let (id, asked) = (node.id, answers(&node.service(), node.port));
-        let mut session = Session::new(endpoint(settings, node.port));
+        let mut session = manner(Session::new(endpoint(settings, node.port)));
         async move {
             let answer = match asked {
                 true => answer(session.facts().await),
@@ -115,7 +132,7 @@ pub async fn servers_and_cache(
     let pool = async {
         match answers(topology.entry_service(), topology.pool_port) {
             true => {
-                let mut session = Session::new(endpoint(settings, topology.pool_port));
+                let mut session = manner(Session::new(endpoint(settings, topology.pool_port)));
                 let backends = answer(session.backends().await);
                 let cache = match wants_cache && backends.got().is_some() {
                     true => session.cache_facts().await.ok(),
@@ -220,19 +237,27 @@ impl Watch {
         let mut tasks = JoinSet::new();
         for node in &project.topology.nodes {
             let id = node.id;
-            let mut session = Session::new(endpoint(&project.settings, node.port));
+            let mut session = Session::new(endpoint(&project.settings, node.port)).patient();
             let shared = Arc::clone(&shared);
             tasks.spawn(async move {
                 // What is known already was asked a moment ago.
+                let mut pause = POLL;
                 loop {
-                    tokio::time::sleep(POLL).await;
+                    tokio::time::sleep(pause).await;
                     let epoch = shared.epoch();
                     let answer = answer(session.facts().await);
+                    // How far it is the master tells.
+                    let streams = |facts: &NodeFacts| facts.receiver.is_some();
+                    pause = if answer.got().is_some_and(streams) {
+                        POLL_CALM
+                    } else {
+                        POLL
+                    };
                     shared.record(epoch, |observed| drop(observed.nodes.insert(id, answer)));
                 }
             });
         }
-        let mut session = Session::new(endpoint(&project.settings, project.topology.pool_port));
+        let mut session = Session::new(endpoint(&project.settings, project.topology.pool_port)).patient();
         let pool = Arc::clone(&shared);
         tasks.spawn(async move {
             loop {

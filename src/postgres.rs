@@ -37,6 +37,9 @@ pub use roles::{Attributes, Role};
 /// A healthy server on this machine answers in milliseconds; one that takes longer is shown as not answering.
 pub const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// Where something is decided or waited for rather than shown, a machine that is overloaded gets this long.
+const BUSY_PATIENCE: Duration = Duration::from_secs(6);
+
 /// Making a database copies another, and dropping a role may wait for locks.
 const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -60,6 +63,8 @@ pub struct Session {
     marked: bool,
     /// It does not go on with what another session left.
     fresh: bool,
+    /// The longest that one question may take, with the login where there has to be one.
+    patience: Duration,
 }
 
 impl Drop for Session {
@@ -77,7 +82,14 @@ impl Session {
             link: None,
             marked: false,
             fresh: false,
+            patience: PATIENCE,
         }
+    }
+
+    /// Waits several seconds for an answer, for what must not fail because the machine is busy.
+    pub fn patient(mut self) -> Self {
+        self.patience = BUSY_PATIENCE;
+        self
     }
 
     /// With a connection of its own, for what is decided when one is made.
@@ -115,7 +127,7 @@ impl Session {
     }
 
     async fn query(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Silence> {
-        self.query_within(sql, PATIENCE).await
+        self.query_within(sql, self.patience).await
     }
 
     async fn query_within(&mut self, sql: &str, limit: Duration) -> Result<Vec<SimpleQueryRow>, Silence> {
@@ -241,7 +253,7 @@ async fn connect(endpoint: &Endpoint) -> Result<Link, Error> {
         .password(endpoint.login.password.expose_secret())
         .dbname(&endpoint.database)
         .application_name("pgcluster")
-        .connect_timeout(PATIENCE)
+        .connect_timeout(BUSY_PATIENCE)
         .connect(NoTls)
         .await?;
     // It ends with an error when the server goes; the next query on the client tells that too.

@@ -74,7 +74,7 @@ impl Session {
     /// What a PostgreSQL server says of itself.
     ///
     /// # Errors
-    /// Why it did not answer within [`super::PATIENCE`].
+    /// Why it did not answer within its patience.
     pub async fn facts(&mut self) -> Result<NodeFacts, Silence> {
         let rows = self.query(FACTS).await?;
         let text = rows.first().and_then(|row| row.get(0)).unwrap_or_default();
