@@ -112,7 +112,8 @@ fn hand_on(from: &UnixStream, to: &UnixStream) {
 }
 
 impl Cluster {
-    /// What pgcluster has asked the server of `service` since it started: logins and statements, by its log.
+    /// What pgcluster has asked the server of `service` since it started: logins and statements, by its log. Logins of
+    /// Pgpool-II for it are among them, and what Pgpool-II asks for itself is not.
     ///
     /// The server must log them: see [`LOG_EVERYTHING`].
     pub fn asked(&self, service: &str) -> (usize, usize) {
@@ -121,7 +122,8 @@ impl Cluster {
         let mut counts = (0, 0);
         for line in of_ours {
             counts.0 += usize::from(line.contains("connection authorized"));
-            counts.1 += usize::from(line.contains("duration: "));
+            let of_pool = line.contains("DISCARD ALL") || line.contains("pg_catalog.");
+            counts.1 += usize::from(line.contains("duration: ") && !of_pool);
         }
         counts
     }
