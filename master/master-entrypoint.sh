@@ -30,13 +30,13 @@ roles_and_database() {
   printf "SELECT 'all' || ' made';\n"
 }
 
-# Statements from standard input, by a server that nobody else can reach. It exits with 0 after an error, so
-# its words count. A failed statement must not be logged: it may hold a password.
+# Statements from standard input, by a server that nobody else can reach, and that waits for no standby. It exits
+# with 0 after an error, so its words count. A failed statement must not be logged: it may hold a password.
 single_user() { # DATABASE WHAT OPTION…
   local database=$1 what=$2 text password
   shift 2
   run_as_postgres postgres --single -D "$new" "$@" -c fsync=off -c log_statement=none \
-    -c log_min_error_statement=panic "$database" >"$log" 2>&1 || true
+    -c log_min_error_statement=panic -c synchronous_standby_names= "$database" >"$log" 2>&1 || true
   text=$(<"$log")
   if [[ $text == *'all made'* && ! $text =~ (ERROR|FATAL|PANIC): ]]; then return; fi
   for password in "$superuser_password" "$replication_password" "$pool_password"; do

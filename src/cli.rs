@@ -89,6 +89,8 @@ pub enum Color {
 pub enum Command {
     Generate(commands::generate::Args),
     Up(commands::up::Args),
+    Scale(commands::scale::Args),
+    Rebuild(commands::rebuild::Args),
     Down(commands::down::Args),
     Status(commands::status::Args),
     Logs(commands::logs::Args),
@@ -122,6 +124,8 @@ impl Command {
         match self {
             Command::Generate(_) => "generate",
             Command::Up(_) => "up",
+            Command::Rebuild(_) => "rebuild",
+            Command::Scale(_) => "scale",
             Command::Down(_) => "down",
             Command::Status(_) => "status",
             Command::Logs(_) => "logs",

@@ -189,18 +189,46 @@ pub fn helper(folder: &Path, image: &str, words: &[&str]) -> Argv {
             "/project",
             "--mount",
         ])
-        .and([mount(folder)])
+        .and([mount(folder, "/project")])
         .and(["--entrypoint", words[0], image])
         .and(words[1..].iter().copied())
 }
 
+/// The same for a program that reads its standard input.
+pub fn helper_with_input(folder: &Path, image: &str, words: &[&str]) -> Argv {
+    let mut argv = helper(folder, image, words);
+    argv.0.insert(2, "--interactive".into());
+    argv
+}
+
+/// Runs `words` as root in a throw-away container that sees at `/node` what the containers of a node do: its folder, or
+/// its volume.
+pub fn in_node(place: &NodePlace, image: &str, words: &[&str]) -> Argv {
+    let mount = match place {
+        NodePlace::Folder(folder) => mount(folder, "/node"),
+        NodePlace::Volume(name) => format!("type=volume,source={name},target=/node"),
+    };
+    docker()
+        .and(["run", "--rm", "--network", "none", "--mount"])
+        .and([mount])
+        .and(["--entrypoint", words[0], image])
+        .and(words[1..].iter().copied())
+}
+
+/// Where a node's data is.
+#[derive(Clone, Debug)]
+pub enum NodePlace {
+    Folder(PathBuf),
+    Volume(String),
+}
+
 /// A bind mount in Docker's comma-separated form, where a field with a comma or quote is quoted as in CSV.
-fn mount(folder: &Path) -> String {
+fn mount(folder: &Path, target: &str) -> String {
     let source = format!("source={}", folder.display());
     if source.contains([',', '"']) {
-        format!("type=bind,\"{}\",target=/project", source.replace('"', "\"\""))
+        format!("type=bind,\"{}\",target={target}", source.replace('"', "\"\""))
     } else {
-        format!("type=bind,{source},target=/project")
+        format!("type=bind,{source},target={target}")
     }
 }
 

@@ -12,7 +12,8 @@ use crate::plan::{Planned, Step};
 use crate::postgres::Session;
 use crate::process::{self, Argv};
 use crate::project::Project;
-use crate::topology::{self, MASTER_SERVICE, POOL_SERVICE};
+use crate::rebuild;
+use crate::topology::{self, BOUNCER_SERVICE, MASTER_SERVICE, POOL_SERVICE};
 use crate::workdir;
 
 /// Stopping a server may take its whole grace period of 60 s.
@@ -23,6 +24,8 @@ const REPLACE_LIMIT: Duration = Duration::from_secs(120);
 
 /// A PCP command answers in some 20 ms, after `docker exec` has taken 80 ms.
 const PCP_LIMIT: Duration = Duration::from_secs(10);
+/// Transactions of clients mostly take less.
+const RECONNECT_LIMIT: Duration = Duration::from_secs(10);
 const PCP_POLL: Duration = Duration::from_millis(200);
 
 /// Builds the missing images, handing every line of the build's output to `on_line`.
@@ -75,6 +78,8 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
     let (mut starts, mut removes) = (Vec::new(), false);
     for planned in steps {
         match &planned.step {
+            // The servers behind its connections are about to stop.
+            Step::Reconnect => reconnect_all(project, there).await?,
             Step::ReloadPool | Step::Detach { .. } | Step::SetSynchronous { .. } => {
                 correct(project, there, &planned.step).await?
             }
@@ -131,7 +136,14 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
         Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
         Step::Detach { id } => pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await,
-        Step::Write { .. }
+        Step::Rebuild { id } => {
+            rebuild::set_aside(project, there, *id).await?;
+            on_container(project, there, "start", &topology::service(*id)).await
+        }
+        Step::Reconnect => reconnect(project, there).await,
+        // Takes as long as the clients want: [`crate::drain`].
+        Step::Drain { .. }
+        | Step::Write { .. }
         | Step::Build { .. }
         | Step::CreateExtension { .. }
         | Step::Unpause { .. }
@@ -155,6 +167,29 @@ pub async fn pcp(project: &Project, there: &Containers, command: &str, options: 
             result => return result,
         }
     }
+}
+
+/// Lets PgBouncer open its connections anew: an old one ends when no client uses it.
+///
+/// # Errors
+/// PgBouncer does not answer.
+async fn reconnect(project: &Project, there: &Containers) -> Result<()> {
+    tell_bouncer(project, there, "RECONNECT", PCP_LIMIT).await
+}
+
+/// The same, and waits until the old ones are gone.
+///
+/// # Errors
+/// PgBouncer does not answer. A client that does not let its connection go in time is no error.
+pub async fn reconnect_all(project: &Project, there: &Containers) -> Result<()> {
+    reconnect(project, there).await?;
+    let _ = tell_bouncer(project, there, "WAIT_CLOSE", RECONNECT_LIMIT).await;
+    Ok(())
+}
+
+async fn tell_bouncer(project: &Project, there: &Containers, word: &str, limit: Duration) -> Result<()> {
+    let bouncer = there.get(BOUNCER_SERVICE).context("pgbouncer has no container")?;
+    finish(project, &docker::bouncer_console(&bouncer.id, word), limit).await
 }
 
 /// A word such as `stop` or `restart` for the container of a service.

@@ -15,12 +15,18 @@ pub enum Step {
     Unpause { service: String },
     /// End the pause between the restarts of a container that keeps failing.
     Revive { service: String },
+    /// Send no new session to these nodes, and wait for those that they have.
+    Drain { ids: Vec<u32> },
     /// Send no more traffic to this node.
     Detach { id: u32 },
+    /// Let PgBouncer open its connections anew, each when no client uses it: Pgpool-II then chooses again among its nodes.
+    Reconnect,
     /// Create, recreate or start the container of a service.
     Start { service: String },
     /// Stop and remove the container of a service that is no longer there.
     Remove { service: String },
+    /// Set a replica's data aside and let it clone again.
+    Rebuild { id: u32 },
     /// Make the slot through which a replica streams.
     CreateSlot { id: u32 },
     /// Drop the slot of a removed replica.
@@ -64,9 +70,21 @@ impl fmt::Display for Step {
             Step::Build { images } => write!(f, "build {}", images.join(", ")),
             Step::Unpause { service } => write!(f, "unpause {service}"),
             Step::Revive { service } => write!(f, "restart {service}"),
+            Step::Drain { ids } => {
+                let titles: Vec<String> = ids.iter().map(|id| topology::title(*id)).collect();
+                write!(
+                    f,
+                    "send no new session to {}, and wait for those it has",
+                    titles.join(", ")
+                )
+            }
+            Step::Reconnect => write!(f, "let pgbouncer connect anew"),
             Step::Detach { id } => write!(f, "detach {} from the pool", topology::title(*id)),
             Step::Start { service } => write!(f, "start {service}"),
             Step::Remove { service } => write!(f, "remove {service}"),
+            Step::Rebuild { id } => {
+                write!(f, "clone {} again, and keep what it has", topology::title(*id))
+            }
             Step::CreateSlot { id } => write!(f, "create slot {}", topology::name(*id)),
             Step::DropSlot { name } => write!(f, "drop slot {name}"),
             Step::SetSynchronous { names } if names.is_empty() => {

@@ -1,5 +1,6 @@
 //! The only place with SQL and with a PostgreSQL connection; below it, what is asked of one and told to one.
 
+mod backup;
 mod cache;
 mod doctor;
 mod extensions;
@@ -9,12 +10,12 @@ mod inner_session;
 mod kept;
 mod marker;
 mod mode;
+mod pool;
 mod remarks;
 mod roles;
 mod route;
 mod synchronous;
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::Problem;
-use crate::observed::{Backend, Silence};
+use crate::observed::Silence;
 use crate::settings::Login;
 
 pub use inner_session::{InnerSession, Refusal, Rows};
@@ -97,33 +98,6 @@ impl Session {
         let mut session = Session::new(endpoint);
         session.fresh = true;
         session
-    }
-
-    /// The nodes as Pgpool has them; only for a session with Pgpool.
-    ///
-    /// From its memory: for `SHOW POOL_NODES` it logs in to every node, one after the other.
-    ///
-    /// # Errors
-    /// As [`Session::facts`].
-    pub async fn backends(&mut self) -> Result<BTreeMap<u32, Backend>, Silence> {
-        let rows = self.query("SHOW POOL_BACKEND_STATS").await?;
-        Ok(rows.iter().filter_map(backend).collect())
-    }
-
-    /// Bytes that each standby in the pool is behind the primary, as Pgpool last measured; only for a session with it.
-    ///
-    /// # Errors
-    /// As [`Session::facts`].
-    pub async fn pool_delays(&mut self) -> Result<Vec<u64>, Silence> {
-        let rows = self.query("SHOW POOL_NODES").await?;
-        let delay = |row: &SimpleQueryRow| {
-            let used = backend(row)?.1;
-            let counts = used.role == "standby" && used.is_up();
-            counts
-                .then(|| row.get("replication_delay")?.parse().ok())
-                .flatten()
-        };
-        Ok(rows.iter().filter_map(delay).collect())
     }
 
     async fn query(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Silence> {
@@ -293,18 +267,4 @@ fn silence(error: &tokio_postgres::Error) -> Silence {
 fn io_kind(error: &tokio_postgres::Error) -> Option<ErrorKind> {
     let cause = std::error::Error::source(error)?;
     Some(cause.downcast_ref::<std::io::Error>()?.kind())
-}
-
-fn backend(row: &SimpleQueryRow) -> Option<(u32, Backend)> {
-    let id = row.get("node_id")?.parse().ok()?;
-    let text = |column: &str| row.try_get(column).ok().flatten().unwrap_or_default().to_owned();
-    Some((
-        id,
-        Backend {
-            id,
-            status: text("status"),
-            role: text("role"),
-            selects: text("select_cnt").parse().unwrap_or(0),
-        },
-    ))
 }

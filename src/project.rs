@@ -15,7 +15,7 @@ use crate::error::{Failure, Kind, Problem};
 use crate::render::{self, Rendered, Rendering};
 use crate::roster::Roster;
 use crate::settings::{self, Account, DEFAULT_REPLICAS, MAX_REPLICAS, Origin, Settings};
-use crate::topology::Topology;
+use crate::topology::{self, Topology};
 use crate::workdir::{self, Difference, Lock};
 use files::{env_path, first_use, real_path, seed};
 
@@ -51,6 +51,8 @@ pub struct FileChange {
 pub struct Wish {
     /// Number of replicas.
     pub replicas: Option<u32>,
+    /// The numbers of replicas that must not be among them.
+    pub removed: BTreeSet<u32>,
     /// Keys of `.env` with their new values: they are written down, so that the next command goes on with them.
     pub keys: Vec<(&'static str, String)>,
 }
@@ -77,12 +79,15 @@ impl Project {
     pub fn load(folder: &Path, env_file: Option<&Path>, wish: &Wish) -> Result<Self> {
         refuse_path(folder)?;
         // Where the Compose file was lost, the data still tells.
-        let existing = match workdir::existing_replicas(folder)? {
-            Some(count) => Some(count),
-            None => workdir::data_directories(folder)?.into_keys().max(),
+        let there = match workdir::existing_replicas(folder)? {
+            Some(ids) => Some(ids),
+            None => {
+                let highest = workdir::data_directories(folder)?.into_keys().max();
+                highest.map(|highest| (1..=highest).collect())
+            }
         };
-        let replicas = wish.replicas.or(existing).unwrap_or(DEFAULT_REPLICAS);
-        if replicas > MAX_REPLICAS {
+        let count = wish.replicas.or(there.is_none().then_some(DEFAULT_REPLICAS));
+        if let Some(replicas) = count.filter(|count| *count > MAX_REPLICAS) {
             return Err(Failure::new(
                 Kind::Input,
                 Problem::new(format!(
@@ -93,6 +98,9 @@ impl Project {
             )
             .into());
         }
+        let ids = topology::resized(&there.unwrap_or_default(), count, &wish.removed);
+        // Those in a gap keep their ports.
+        let replicas = ids.last().copied().unwrap_or(0);
         workdir::refuse_links(folder, 0..=replicas)?;
         let sources = Sources::read(folder, replicas)?;
 
@@ -138,7 +146,7 @@ impl Project {
                 value.origin = Origin::Default;
             }
         }
-        let topology = Topology::new(folder, &settings);
+        let topology = Topology::new(folder, &settings).only(&ids);
         unreadable_environment()?;
         let rendering = render::render(&settings, &topology, &sources)?;
 

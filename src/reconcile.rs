@@ -6,12 +6,12 @@ mod synchronous;
 
 use std::collections::BTreeMap;
 
-use crate::health;
+use crate::health::{self, State};
 use crate::observed::{Fixed, Observed};
 use crate::plan::{Planned, Step};
 use crate::project::{FileCause, FileChange};
 use crate::render::Rendering;
-use crate::topology::{self, BOUNCER_SERVICE, Node, Topology};
+use crate::topology::{self, BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
 
 /// The files to write.
 pub fn files(changes: &[FileChange]) -> Vec<Planned> {
@@ -50,21 +50,12 @@ pub fn images(rendering: &Rendering, missing: &[String]) -> Vec<Planned> {
 ///
 /// One that serves is left out: [`corrections`] replace it when its turn comes.
 pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
-    let mut steps = Vec::new();
+    let mut steps = leaving(topology, rendering, observed);
     for service in observed
         .containers
         .keys()
         .filter(|service| !rendering.specs.contains_key(*service))
     {
-        if let Some(id) = topology::replica_of_service(service)
-            && observed.backend(id).is_some_and(|backend| backend.is_up())
-        {
-            // While its lines are in force, Pgpool attaches a replica again that still streams.
-            if steps.is_empty() {
-                steps.push(Step::ReloadPool.because("it has fewer nodes"));
-            }
-            steps.push(Step::Detach { id }.because("the replica is removed"));
-        }
         let shorter = synchronous::before_removal(topology, observed, service);
         steps.extend(shorter.filter(|planned| !steps.contains(planned)));
         steps.push(
@@ -99,11 +90,50 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
     steps
 }
 
+/// Takes the replicas that are removed out of the pool, so that as few clients as can be notice.
+///
+/// A session that reads from a node ends when that is detached, and all that are connected to a node end when it stops
+/// before it is detached.
+fn leaving(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
+    let gone = observed.containers.keys();
+    let gone = gone.filter(|service| !rendering.specs.contains_key(*service));
+    let pool = observed.containers.get(POOL_SERVICE);
+    let is_up = |id: &u32| match observed.pool.got() {
+        Some(_) => observed.backend(*id).is_some_and(|backend| backend.is_up()),
+        // A pool that is busy says nothing, and uses it.
+        None => pool.is_some_and(|pool| pool.is_running()),
+    };
+    let mut ids: Vec<u32> = gone
+        .filter_map(|service| topology::replica_of_service(service))
+        .filter(is_up)
+        .collect();
+    ids.sort_unstable();
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let removed = match ids.len() {
+        1 => "the replica is removed",
+        _ => "the replicas are removed",
+    };
+    let mut steps = vec![Step::Drain { ids: ids.clone() }.because(removed)];
+    // While its lines are in force, the watcher attaches a replica again that still streams.
+    steps.push(Step::ReloadPool.because("it has fewer nodes"));
+    steps.extend(
+        ids.iter()
+            .map(|id| Step::Detach { id: *id }.because("the replica is removed")),
+    );
+    if topology.mode.has_bouncer() {
+        steps.push(Step::Reconnect.because("its connections lead to replicas that are removed"));
+    }
+    steps
+}
+
 /// What can be put right in servers that run: slots, configuration, the pool's view.
 ///
 /// It is asked again after every observation until it has nothing more to do.
 pub fn corrections(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
-    let mut steps = slots(topology, observed);
+    let mut steps = outrun(topology, observed);
+    steps.extend(slots(topology, observed));
     steps.extend(roll::next(topology, rendering, observed));
     steps.extend(synchronous::steps(topology, observed));
     steps.extend(pool(topology, observed));
@@ -118,7 +148,8 @@ pub fn forecast(
     observed: &Observed,
     fixed: &BTreeMap<u32, Vec<Fixed>>,
 ) -> Vec<Planned> {
-    let mut steps = slots(topology, observed);
+    let mut steps = outrun(topology, observed);
+    steps.extend(slots(topology, observed));
     steps.extend(roll::ahead(topology, rendering, observed, fixed));
     steps.extend(pool(topology, observed));
     steps
@@ -130,6 +161,25 @@ pub fn outdated<'a>(topology: &'a Topology, rendering: &Rendering, observed: &Ob
     nodes
         .filter(|node| !roll::is_current(rendering, observed, node))
         .collect()
+}
+
+/// Replicas that can never catch up: their data is a part of what the master has.
+fn outrun(topology: &Topology, observed: &Observed) -> Vec<Planned> {
+    let mut steps = Vec::new();
+    for replica in topology.replicas() {
+        if health::node_state(topology, observed, replica) != State::Outrun {
+            continue;
+        }
+        if observed
+            .backend(replica.id)
+            .is_some_and(|backend| backend.is_up())
+        {
+            steps.push(Step::Detach { id: replica.id }.because("it does not stream"));
+        }
+        let cause = "it was away too long: the WAL it needs is gone from the master";
+        steps.push(Step::Rebuild { id: replica.id }.because(cause));
+    }
+    steps
 }
 
 fn slots(topology: &Topology, observed: &Observed) -> Vec<Planned> {

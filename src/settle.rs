@@ -53,10 +53,11 @@ pub async fn settle(
     let mut attempts: Vec<(Step, Instant)> = Vec::new();
     let mut logins_checked = false;
     // A slot that was filled before is known to the pool, with the weights of then, and the watcher attaches it.
-    let mut reload_pool = project
+    let list_changed = project
         .changes
         .iter()
         .any(|change| change.file.path == render::POOL_BACKENDS && change.cause == FileCause::Changed);
+    let mut reload_pool = list_changed;
     loop {
         let observed = tokio::select! {
             result = &mut starting, if !started => {
@@ -93,6 +94,12 @@ pub async fn settle(
             continue;
         }
         if reconcile::is_settled(&project.topology, &project.rendering, &observed) {
+            if list_changed && project.topology.mode.has_bouncer() {
+                // The connections that it has lead to the nodes of before.
+                let step = Step::Reconnect.because("the pool's list of nodes changed");
+                ui.detail(&step.to_string());
+                execute::correct(project, &observed.containers, &step.step).await?;
+            }
             return Ok(observed);
         }
         let all_serve = states.iter().all(|part| part.state.is_serving());
@@ -118,7 +125,10 @@ pub async fn settle(
             let interrupted = interrupted(&planned.step);
             attempts.push((planned.step, Instant::now()));
             if let Err(error) = result {
-                if matches!(attempts.last(), Some((Step::Replace { .. }, _))) {
+                if matches!(
+                    attempts.last(),
+                    Some((Step::Replace { .. } | Step::Rebuild { .. }, _))
+                ) {
                     return Err(error);
                 }
                 ui.detail(&format!("{error:#}"));
@@ -139,7 +149,7 @@ pub async fn settle(
 fn interrupted(step: &Step) -> Option<String> {
     match step {
         Step::Replace { service } => Some(service.clone()),
-        Step::Restart { id } => Some(topology::service(*id)),
+        Step::Restart { id } | Step::Rebuild { id } => Some(topology::service(*id)),
         // What the master said before would pass for what it does now.
         Step::SetSynchronous { .. } => Some(topology::service(0)),
         _ => None,

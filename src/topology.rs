@@ -1,5 +1,6 @@
 //! What the cluster is made of: nodes with their names, ports and directories. Pure names, nothing observed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -111,7 +112,7 @@ pub struct Topology {
     pub project: String,
     /// The project folder, absolute.
     pub folder: PathBuf,
-    /// The master first, then replica 1, 2, ….
+    /// The master first, then the replicas by their numbers, among which there may be gaps.
     pub nodes: Vec<Node>,
     pub pool_port: u16,
     pub mode: ConnectionMode,
@@ -136,6 +137,13 @@ impl Topology {
             mode: settings.mode,
             strict: settings.consistency == ReadConsistency::Strict,
         }
+    }
+
+    /// The same without the replicas that are not among `replicas`.
+    pub fn only(mut self, replicas: &BTreeSet<u32>) -> Self {
+        self.nodes
+            .retain(|node| node.is_master() || replicas.contains(&node.id));
+        self
     }
 
     pub fn master(&self) -> &Node {
@@ -164,6 +172,24 @@ impl Topology {
     pub fn has(&self, id: u32) -> bool {
         self.nodes.iter().any(|node| node.id == id)
     }
+}
+
+/// The numbers of the replicas that there will be, `count` of them, or as many as are left without `removed`.
+///
+/// The highest go first; the lowest that are free come first, those of `removed` excepted.
+pub fn resized(there: &BTreeSet<u32>, count: Option<u32>, removed: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let mut ids: BTreeSet<u32> = there.difference(removed).copied().collect();
+    let count = count.map_or(ids.len(), |count| count as usize);
+    while ids.len() > count {
+        ids.pop_last();
+    }
+    for id in (1..).filter(|id| !removed.contains(id)) {
+        if ids.len() >= count {
+            break;
+        }
+        ids.insert(id);
+    }
+    ids
 }
 
 /// A project name that two folders of the same base name do not share: `pgcluster-<base>-<8 hex of the path>`.
@@ -196,6 +222,25 @@ pub fn hex(bytes: &[u8], digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_highest_go_first_and_gaps_are_filled_first() {
+        fn check(there: &[u32], count: Option<u32>, removed: &[u32], expected: &[u32]) {
+            let set = |ids: &[u32]| ids.iter().copied().collect::<BTreeSet<u32>>();
+            let ids = resized(&set(there), count, &set(removed));
+            assert_eq!(ids, set(expected), "{there:?} to {count:?} without {removed:?}");
+        }
+        check(&[1, 2, 3], Some(1), &[], &[1]);
+        check(&[1, 3], Some(1), &[], &[1]);
+        check(&[1, 3], None, &[], &[1, 3]);
+        check(&[1, 3], Some(4), &[], &[1, 2, 3, 4]);
+        check(&[1, 2, 3], None, &[2], &[1, 3]);
+        check(&[1, 2, 3, 4], Some(2), &[1], &[2, 3]);
+        // Another one takes its place.
+        check(&[1, 2], Some(2), &[1], &[2, 3]);
+        check(&[1], Some(0), &[], &[]);
+        check(&[], Some(2), &[], &[1, 2]);
+    }
 
     #[test]
     fn names_follow_the_contract() {

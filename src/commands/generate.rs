@@ -7,11 +7,12 @@ use crate::data;
 use crate::logins;
 use crate::observed::Containers;
 use crate::project::{Project, Wish};
+use crate::rebuild;
 use crate::reconcile;
 use crate::settings::{self, DataPlace};
 use crate::topology;
 use crate::ui::Ui;
-use crate::workdir;
+use crate::workdir::{self, OLD_DATA};
 
 /// Write the project's files and start nothing
 ///
@@ -84,7 +85,19 @@ pub async fn notes(project: &Project, ui: Ui) -> Result<()> {
         ));
     }
     let topology = &project.topology;
-    let mut data: BTreeMap<u32, String> = workdir::data_directories(&topology.folder)?
+    let directories = workdir::data_directories(&topology.folder)?;
+    for id in directories
+        .iter()
+        .filter(|(id, _)| topology.has(**id))
+        .filter(|(_, paths)| paths.iter().any(|path| path.ends_with(OLD_DATA)))
+        .map(|(id, _)| *id)
+    {
+        ui.note(&format!(
+            "kept: {}, what it had before it was cloned again",
+            rebuild::kept(project, id)
+        ));
+    }
+    let mut data: BTreeMap<u32, String> = directories
         .into_keys()
         .map(|id| (id, format!("{}/pgdata", topology::title(id))))
         .collect();

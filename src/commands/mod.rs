@@ -10,9 +10,11 @@ pub mod logs;
 pub mod man;
 pub mod mode;
 pub mod psql;
+pub mod rebuild;
 pub mod restart;
 pub mod rotate;
 pub mod route;
+pub mod scale;
 pub mod start;
 pub mod status;
 pub mod stop;
@@ -30,6 +32,8 @@ pub async fn dispatch(cli: &Cli, ui: Ui) -> Result<()> {
     match &cli.command {
         Command::Generate(args) => generate::run(args, &cli.global, ui).await,
         Command::Up(args) => up::run(args, &cli.global, ui).await,
+        Command::Rebuild(args) => rebuild::run(args, &cli.global, ui).await,
+        Command::Scale(args) => scale::run(args, &cli.global, ui).await,
         Command::Down(args) => down::run(args, &cli.global, ui).await,
         Command::Mode(args) => mode::run(args, &cli.global, ui).await,
         Command::Status(args) => status::run(args, &cli.global, ui).await,

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -5,6 +6,7 @@ use anyhow::Result;
 use crate::checks::{self, Machine};
 use crate::cli::Global;
 use crate::commands::generate;
+use crate::copying;
 use crate::data;
 use crate::error::{self, Kind};
 use crate::execute;
@@ -20,6 +22,7 @@ use crate::reconcile;
 use crate::settings::MAX_REPLICAS;
 use crate::settle;
 use crate::topology::MASTER_SERVICE;
+use crate::turnover::{self, Manner};
 use crate::ui::{Board, Mark, Ui, seconds};
 use crate::url::Place;
 use crate::workdir;
@@ -37,12 +40,19 @@ pub struct Args {
     /// How clients share server connections: session, transaction or statement; written into .env
     #[arg(long, value_name = "MODE")]
     mode: Option<String>,
-    /// Seconds without any progress after which it gives up
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
+    #[command(flatten)]
+    manner: Manner,
     /// Print what would be done, and why, and change nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// What was done, beside what the board shows.
+pub struct Done {
+    /// The proof, in words.
+    pub proof: String,
+    /// Sessions that were ended because they still read from a removed replica.
+    pub cut: usize,
 }
 
 /// How often a database that does not answer is asked for what would make the query cache wrong.
@@ -62,34 +72,47 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             .iter()
             .map(|mode| ("CONNECTION_MODE", mode.clone()))
             .collect(),
+        removed: BTreeSet::new(),
     };
     if args.dry_run {
         return dry_run(&Project::load(&folder, env_file, &wish)?, ui).await;
     }
     let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "up")?;
-    data::refuse_orphans_in_folders(&project)?;
-    let mut board = Board::new(ui, title_width(&project));
-    let result = converge(&project, ui, &mut board, Duration::from_secs(args.timeout)).await;
-    board.finish();
-    let proof = result?;
+    let done = bring_up(&project, ui, &args.manner).await?;
 
     ui.note(&format!("\nready in {}", seconds(started.elapsed())));
-    ui.note(&format!("proved: {proof}\n"));
-    for (title, port) in endpoints(&project) {
-        ui.result(&format!(
-            "{title:<width$}  {}",
-            Place::new(&project.settings, vec![port], false).libpq(),
-            width = title_width(&project)
-        ));
-    }
+    ui.note(&format!("proved: {}\n", done.proof));
+    show_endpoints(&project, ui);
     for warning in hazards::warnings(&project, &hazards::look(&project, LOOKS).await) {
         ui.note(&format!("warning: {warning}"));
     }
     generate::notes(&project, ui).await
 }
 
-/// Everything from the checks to the proof, which it gives back in words.
-async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duration) -> Result<String> {
+/// One line a server with where it answers.
+pub fn show_endpoints(project: &Project, ui: Ui) {
+    let width = title_width(project);
+    for (title, port) in endpoints(project) {
+        let place = Place::new(&project.settings, vec![port], false);
+        ui.result(&format!("{title:<width$}  {}", place.libpq()));
+    }
+}
+
+/// Makes true what the project wants and proves it, with a board of what happens.
+///
+/// # Errors
+/// As [`settle::settle`] and [`prove::prove`]; what the machine lacks; what must not be begun.
+pub async fn bring_up(project: &Project, ui: Ui, manner: &Manner) -> Result<Done> {
+    data::refuse_orphans_in_folders(project)?;
+    let mut board = Board::new(ui, title_width(project));
+    let result = converge(project, ui, &mut board, manner).await;
+    board.finish();
+    result
+}
+
+/// Everything from the checks to the proof.
+async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner) -> Result<Done> {
+    copying::refuse(project, manner.clone)?;
     board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
     let machine = look(project).await?;
     logins::refuse_edited(project, &machine.containers).await?;
@@ -101,6 +124,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
         // Before a file is written that would not fit the cluster.
         logins::check(project).await?;
         hazards::refuse_mixed(&hazards::look(project, LOOKS).await)?;
+        turnover::refuse_below_quorum(project, &machine.containers).await?;
     }
     board.show("checks", Mark::Done, 0, &machine.summary());
     for warning in &machine.warnings {
@@ -139,7 +163,14 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     }
     announce(&forecast(project, &observed).await, board);
     let there = observed.containers.clone();
+    let leaving = steps.iter().find_map(|planned| match &planned.step {
+        Step::Drain { ids } => Some(ids.as_slice()),
+        _ => None,
+    });
+    let cut = turnover::drain(project, &there, leaving.unwrap_or_default(), board, manner).await?;
+    turnover::copy(project, &observed, &steps, board, manner).await?;
     let starting = execute::containers(project, &there, &steps);
+    let timeout = Duration::from_secs(manner.timeout);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
     let (missing, updates) = extend::look(project).await?;
     for step in &missing {
@@ -149,7 +180,8 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     for update in updates {
         board.note(&update);
     }
-    prove::prove(project, &settled).await
+    let proof = prove::prove(project, &settled).await?;
+    Ok(Done { proof, cut })
 }
 
 /// The machine, unless the data of this cluster is somewhere else: that matters more than a busy port.
@@ -191,7 +223,7 @@ fn shortened(line: &str) -> String {
     line.chars().filter(|c| !c.is_control()).take(70).collect()
 }
 
-async fn dry_run(project: &Project, ui: Ui) -> Result<()> {
+pub async fn dry_run(project: &Project, ui: Ui) -> Result<()> {
     let machine = look(project).await?;
     logins::refuse_edited(project, &machine.containers).await?;
     let mut steps: Vec<Planned> = reconcile::files(&project.changes);
@@ -248,7 +280,7 @@ fn endpoints(project: &Project) -> Vec<(String, u16)> {
 }
 
 /// Titles go from `checks` to `slave-100`.
-fn title_width(project: &Project) -> usize {
+pub fn title_width(project: &Project) -> usize {
     endpoints(project)
         .iter()
         .map(|(title, _)| title.len())

@@ -69,7 +69,7 @@ fn pgbouncers_clients_are_counted_by_title() {
 #[test]
 fn a_folder_with_a_comma_is_mounted_whole() {
     assert_eq!(
-        mount(Path::new("/a,b")),
+        mount(Path::new("/a,b"), "/project"),
         "type=bind,\"source=/a,b\",target=/project"
     );
 }

@@ -105,10 +105,14 @@ fn held_up(topology: &Topology, observed: &Observed) -> Option<Finding> {
 pub fn remedy(state: &State, service: &str) -> String {
     let logs = format!("see `docker compose logs {service}`");
     match state {
-        State::Unfit(_) => format!(
-            "stop it (`docker compose stop {service}`), move its pgdata away (the data stays yours), then \
-             `pgcluster up` clones it anew; {logs}"
-        ),
+        State::Outrun => "run `pgcluster up`, which clones it again and keeps what it has".to_owned(),
+        State::Unfit(_) => match topology::replica_of_service(service) {
+            Some(id) => format!(
+                "`pgcluster rebuild {}` clones it from the master and keeps what it has; {logs}",
+                topology::title(id)
+            ),
+            None => logs,
+        },
         State::Absent | State::Stopped(_) => format!("run `pgcluster up`; {logs}"),
         State::Refused => format!("its log says why; {logs}"),
         State::LoginRefused(_) => {

@@ -16,9 +16,6 @@ use crate::observed::{Answer, NodeFacts, Observed, Silence};
 use crate::settings::ConnectionMode;
 use crate::topology::{BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
 
-/// Neither its slot nor `wal_keep_size` kept the WAL.
-const WAL_GONE: &str = "was away too long; the WAL it needs is gone from the master";
-
 /// A server that is about to be asked.
 const NOT_ASKED: &str = "not asked yet";
 
@@ -39,6 +36,8 @@ pub enum State {
     CatchingUp(u64),
     /// It answers, and something is wrong that may pass.
     Broken(String),
+    /// Neither its slot nor `wal_keep_size` kept the WAL that it needs: it has to be cloned again.
+    Outrun,
     /// It answers, and its data cannot serve as this node's.
     Unfit(&'static str),
     /// The password or user in `.env` is not the cluster's.
@@ -74,9 +73,12 @@ impl State {
     /// A measure of how far it has come, which only grows while there is progress.
     pub fn progress(&self) -> (u8, u64) {
         match self {
-            State::Absent | State::Stopped(_) | State::Refused | State::LoginRefused(_) | State::Unfit(_) => {
-                (0, 0)
-            }
+            State::Absent
+            | State::Stopped(_)
+            | State::Refused
+            | State::LoginRefused(_)
+            | State::Unfit(_)
+            | State::Outrun => (0, 0),
             State::Starting(_) => (1, 0),
             State::Cloning(done, _) => (2, *done),
             State::Broken(_) => (3, 0),
@@ -99,6 +101,7 @@ impl fmt::Display for State {
             State::Cloning(done, None) => write!(f, "cloning {}", ByteSize(*done)),
             State::CatchingUp(behind) => write!(f, "catching up, {} behind", ByteSize(*behind)),
             State::Broken(reason) => write!(f, "{reason}"),
+            State::Outrun => write!(f, "was away too long; the WAL it needs is gone from the master"),
             State::Unfit(reason) => write!(f, "{reason}"),
             State::LoginRefused(reason) => write!(f, "login refused: {reason}"),
             State::Accepting => write!(f, "accepting connections"),
@@ -225,10 +228,10 @@ fn replica_state(topology: &Topology, observed: &Observed, node: &Node, facts: &
         .slot(&name)
         .is_some_and(|slot| slot.wal_status.as_deref() == Some("lost"))
     {
-        return State::Unfit(WAL_GONE);
+        return State::Outrun;
     }
     if facts.receiver.is_none() && facts.replayed > 0 && master.oldest_wal > facts.replayed {
-        return State::Unfit(WAL_GONE);
+        return State::Outrun;
     }
     let streams = facts
         .receiver

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::io::{AsyncWriteExt, Join};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Join};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use super::{Argv, command, failed, not_started, too_slow};
@@ -39,6 +39,49 @@ pub async fn feed(argv: &Argv, folder: &Path, input: &[u8], limit: Duration) -> 
     let lines = String::from_utf8_lossy(&output.stderr);
     let lines = lines.lines().map(str::to_owned).collect();
     Err(failed(argv, &output.status.to_string(), lines).into())
+}
+
+/// Runs a program that prints `word` when it wants an answer, hands it that on its standard input, and waits for its end.
+///
+/// `answer` is not asked for where the program ends before.
+///
+/// # Errors
+/// As [`run`](super::run), and those of `answer`: the program is ended then.
+pub async fn answer(
+    argv: &Argv,
+    folder: &Path,
+    word: &str,
+    answer: impl AsyncFnOnce() -> Result<String>,
+    limit: Duration,
+) -> Result<()> {
+    let mut child = command(argv, folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| not_started(argv, &error))?;
+    let mut output = BufReader::new(child.stdout.take().context("no output")?);
+    let input = child.stdin.take();
+    let talk = async {
+        let mut line = String::new();
+        output.read_line(&mut line).await?;
+        if line.trim_end() == word
+            && let Some(mut input) = input
+        {
+            input.write_all(answer().await?.as_bytes()).await?;
+        }
+        // Its standard input ends here, and it hears that.
+        Ok::<_, anyhow::Error>(child.wait_with_output().await?)
+    };
+    let finished = tokio::time::timeout(limit, talk)
+        .await
+        .map_err(|_| too_slow(argv, limit))??;
+    if finished.status.success() {
+        return Ok(());
+    }
+    let lines = String::from_utf8_lossy(&finished.stderr);
+    let lines = lines.lines().map(str::to_owned).collect();
+    Err(failed(argv, &finished.status.to_string(), lines).into())
 }
 
 /// Hands the terminal, or whatever the standard streams are, to a program until it ends; gives back its exit code, as

@@ -6,6 +6,7 @@ use crate::observed::Answer;
 use crate::render::Images;
 use crate::settings::ConnectionMode;
 
+mod elastic;
 mod roll;
 
 fn rendering(topology: &Topology) -> Rendering {
@@ -78,6 +79,7 @@ fn one_more_replica_touches_nothing_else() {
 #[test]
 fn a_replica_leaves_the_pool_before_its_container_goes() {
     insta::assert_snapshot!(plan(3, |o| facts(o, 0).slots[2].active = false), @r"
+    send no new session to slave-3, and wait for those it has  (the replica is removed)
     reload the pool  (it has fewer nodes)
     detach slave-3 from the pool  (the replica is removed)
     remove postgres-slave3  (not among the wanted nodes; its data directory stays)
@@ -211,6 +213,7 @@ fn a_replica_that_is_away_gets_no_reads_before_commits_go_on_without_it() {
 fn a_removed_replica_is_waited_for_no_more_before_its_container_goes() {
     let gone = |o: &mut Observed| facts(o, 0).slots[2].active = false;
     insta::assert_snapshot!(strict_plan(3, "FIRST 3 (slave1, slave2, slave3)", gone), @r"
+    send no new session to slave-3, and wait for those it has  (the replica is removed)
     reload the pool  (it has fewer nodes)
     detach slave-3 from the pool  (the replica is removed)
     let commits wait for slave1, slave2  (the replica is removed)

@@ -3,6 +3,7 @@
 pub mod bouncer;
 pub mod configured;
 mod consistency;
+mod draining;
 #[cfg(test)]
 mod effects;
 pub mod filters;
@@ -16,6 +17,7 @@ use tera::{Context, Tera};
 
 use self::configured::Configured;
 pub use self::consistency::HOT_STANDBY;
+pub use self::draining::draining;
 use crate::assets::Sources;
 use crate::error::{Failure, Kind, Problem};
 use crate::extensions;

@@ -1,6 +1,6 @@
 //! The project's Compose files: the rendered one, and the user's override of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
@@ -61,7 +61,8 @@ pub fn own_compose_file(folder: &Path) -> Result<Option<String>> {
 pub struct Written {
     /// Compose's name for it; that of another folder, where this one was moved or copied.
     pub project: String,
-    pub replicas: u32,
+    /// Their numbers.
+    pub replicas: BTreeSet<u32>,
     pub in_volumes: bool,
 }
 
@@ -88,23 +89,20 @@ pub fn written(folder: &Path) -> Result<Option<Written>> {
                 .fix("remove it; `pgcluster generate N` writes it again"),
         )
     })?;
-    let highest = parsed
-        .services
-        .keys()
-        .filter_map(|service| topology::replica_of_service(service))
-        .max();
+    let services = parsed.services.keys();
+    let replicas = services.filter_map(|service| topology::replica_of_service(service));
     Ok(Some(Written {
         project: parsed.name,
-        replicas: highest.unwrap_or(0),
+        replicas: replicas.collect(),
         in_volumes: parsed.volumes.contains_key(&topology::title(0)),
     }))
 }
 
-/// The number of replicas in the folder's Compose file, if there is one.
+/// The numbers of the replicas in the folder's Compose file, if there is one.
 ///
 /// # Errors
 /// As [`written`].
-pub fn existing_replicas(folder: &Path) -> Result<Option<u32>> {
+pub fn existing_replicas(folder: &Path) -> Result<Option<BTreeSet<u32>>> {
     Ok(written(folder)?.map(|written| written.replicas))
 }
 
@@ -146,18 +144,18 @@ mod tests {
     }
 
     #[test]
-    fn replicas_are_counted_in_our_own_compose_file_only() {
+    fn replicas_are_read_from_our_own_compose_file_only() {
         let folder = tempfile::tempdir().unwrap();
-        let count = || existing_replicas(folder.path());
+        let there = || existing_replicas(folder.path());
         let compose = |text: &str| fs::write(folder.path().join(COMPOSE_FILE), text).unwrap();
-        assert_eq!(count().unwrap(), None);
+        assert_eq!(there().unwrap(), None);
         compose(
-            "# Rendered by pgcluster\nservices: {postgres-master: {}, postgres-slave1: {}, postgres-slave2: {}}\n",
+            "# Rendered by pgcluster\nservices: {postgres-master: {}, postgres-slave1: {}, postgres-slave3: {}}\n",
         );
-        assert_eq!(count().unwrap(), Some(2));
+        assert_eq!(there().unwrap(), Some(BTreeSet::from([1, 3])));
         compose("services: {web: {}}\n");
         assert!(
-            count()
+            there()
                 .unwrap_err()
                 .to_string()
                 .contains("was not written by pgcluster")

@@ -46,9 +46,13 @@ fn plain(path: PathBuf) -> PathBuf {
     }
 }
 
+/// What a replica had before it was rebuilt, beside `pgdata`.
+pub const OLD_DATA: &str = "pgdata.old";
+
 /// Folders of nodes with data in them: the node's number, and its data directories.
 ///
-/// `pgdata` is a whole cluster, `pgdata.new` what an interrupted clone left. Anything else is the user's.
+/// `pgdata` is a whole cluster, `pgdata.new` what an interrupted clone left, [`OLD_DATA`] what a replica had before it was
+/// rebuilt. Anything else is the user's.
 pub fn data_directories(folder: &Path) -> Result<BTreeMap<u32, Vec<PathBuf>>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
@@ -64,7 +68,7 @@ pub fn data_directories(folder: &Path) -> Result<BTreeMap<u32, Vec<PathBuf>>> {
                 .filter_map(|entry| Some(entry.ok()?.path()))
                 .filter(|path| {
                     let name = path.file_name().unwrap_or_default();
-                    (name == "pgdata" && !is_empty(path)) || name == "pgdata.new"
+                    (name == "pgdata" && !is_empty(path)) || name == "pgdata.new" || name == OLD_DATA
                 })
                 .collect(),
             Err(_) => continue,

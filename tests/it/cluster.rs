@@ -14,6 +14,7 @@ mod seats;
 mod sql;
 mod traffic;
 mod user;
+mod workers;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use replication::services;
 pub use running::Running;
 pub use sql::{Connection, Login, ask_url};
 pub use traffic::Traffic;
+pub use workers::{Work, Workers};
 
 use seats::{Seat, free_port};
 use user::OrdinaryUser;
@@ -76,6 +78,8 @@ impl Cluster {
             "SLAVE1_PORT",
             "SLAVE2_PORT",
             "SLAVE3_PORT",
+            "SLAVE4_PORT",
+            "SLAVE5_PORT",
         ];
         cluster.settings(ports.map(|key| (key, free_port().to_string())));
         Some(cluster)

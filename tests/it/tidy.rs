@@ -63,7 +63,7 @@ fn each_effect_has_one_home() {
     check("process::exit", &[]);
     check("tempfile_in", &["src/workdir/mod.rs"]);
     check("fs::write", &["src/workdir/lock.rs"]);
-    check("remove_dir_all", &["src/commands/down.rs"]);
+    check("remove_dir_all", &["src/deletion.rs"]);
     check("hyper", &["src/engine.rs"]);
     check(
         "env::var",

@@ -5,6 +5,7 @@ mod compose_only;
 mod consistency;
 mod costs;
 mod daily;
+mod elastic;
 mod extensions;
 mod faults;
 mod first_start;

@@ -1,0 +1,91 @@
+//! Replicas from a copy of the master's files, made while it runs (`--clone=copy`): as fast as the disk, and at once
+//! where the file system shares blocks between files.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::docker;
+use crate::error::{Failure, Kind, Problem};
+use crate::observe;
+use crate::observed::Observed;
+use crate::plan::{Planned, Step};
+use crate::postgres::Session;
+use crate::process;
+use crate::project::Project;
+use crate::settings::DataPlace;
+use crate::topology::Node;
+use crate::workdir;
+
+const COPY: &str = include_str!("copying/copy-data.sh");
+
+/// Copying goes at the disk's pace; this bounds what hangs.
+const LIMIT: Duration = Duration::from_secs(6 * 3600);
+
+/// How a replica that has no data gets it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum CloneBy {
+    /// Each new replica streams a base backup from the master
+    #[default]
+    Basebackup,
+    /// The master's files are copied on this machine's disk
+    Copy,
+}
+
+/// Refuses where the data is not in folders.
+///
+/// # Errors
+/// [`Kind::Input`].
+pub fn refuse(project: &Project, by: CloneBy) -> Result<(), Failure> {
+    if by == CloneBy::Copy && project.settings.data == DataPlace::Volume {
+        let what = "--clone=copy copies between the folders of the nodes, and DATA is `volume`";
+        return Err(Failure::new(Kind::Input, Problem::new(what).fix("leave it out")));
+    }
+    Ok(())
+}
+
+/// The replicas of `steps` that begin without data.
+pub fn newcomers<'a>(project: &'a Project, steps: &[Planned]) -> Result<Vec<&'a Node>> {
+    let topology = &project.topology;
+    let there = workdir::data_directories(&topology.folder)?;
+    let has_data = |node: &Node| {
+        let directories = there.get(&node.id);
+        directories.is_some_and(|paths| paths.iter().any(|path| path.ends_with("pgdata")))
+    };
+    let starts = |node: &&Node| {
+        let start = Step::Start {
+            service: node.service(),
+        };
+        steps.iter().any(|planned| planned.step == start) && !has_data(node)
+    };
+    Ok(topology.replicas().iter().filter(starts).collect())
+}
+
+/// Gives these replicas their data; tells why not, where they have to clone by themselves.
+///
+/// # Errors
+/// The copy failed. What was copied is not used: a replica that starts removes it.
+pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Result<Option<&'static str>> {
+    let topology = &project.topology;
+    let master = topology.master();
+    if observed.facts(master.id).is_none_or(|facts| facts.in_recovery) {
+        return Ok(Some("the master does not run yet"));
+    }
+    let mut session = Session::new(observe::endpoint(&project.settings, master.port));
+    let failed = |problem: Problem| Failure::new(Kind::Failed, problem);
+    if session.has_tablespaces().await.map_err(failed)? {
+        return Ok(Some("the master has tablespaces"));
+    }
+    // Before the copy begins, so that the WAL from its beginning is kept.
+    for node in nodes {
+        session.create_slot(&node.name()).await?;
+    }
+    session.start_backup().await.map_err(failed)?;
+    let folders: Vec<String> = nodes.iter().map(|node| node.title()).collect();
+    let mut words = vec!["bash", "-c", COPY, "copy-data"];
+    words.extend(folders.iter().map(String::as_str));
+    let argv = docker::helper_with_input(&topology.folder, &project.rendering.images.node, &words);
+    let label = async || Ok(session.stop_backup().await.map_err(failed)?);
+    process::answer(&argv, &topology.folder, "copied", label, LIMIT).await?;
+    Ok(None)
+}

@@ -1,0 +1,51 @@
+#!/bin/bash
+# Copies the data directory of a master that runs, between pg_backup_start and pg_backup_stop, for each folder named.
+# Runs in a throw-away container that sees the project folder and has no network. Says `copied` when it has read
+# everything, then waits on standard input for the backup label, without which the copies would be corrupt.
+set -euo pipefail
+cd /project
+from=master/pgdata
+
+# As pg_basebackup leaves them out; the folders themselves must be there.
+contents=(pg_wal pg_replslot pg_dynshmem pg_notify pg_serial pg_snapshots pg_stat_tmp pg_subtrans)
+files=(postmaster.pid postmaster.opts standby.signal recovery.signal backup_label backup_label.old backup_manifest
+  tablespace_map current_logfiles)
+
+copy() { # FOLDER
+  local to=$1/pgdata.new entry name skipped=" ${contents[*]} ${files[*]} " log
+  [[ ! -L $1 && ! -e $1/pgdata && ! -L $1/pgdata ]] || { echo "$1 has data already" >&2; return 1; }
+  mkdir -p "$1"
+  rm -rf "$to"
+  install -d -m 700 -o postgres -g postgres "$to"
+  for entry in "$from"/*; do
+    name=${entry##*/}
+    if [[ $skipped == *" $name "* ]]; then continue; fi
+    # What the server deletes meanwhile it will not miss: recovery replays the deletion.
+    log=$(LC_ALL=C cp --archive --reflink=auto "$entry" "$to/" 2>&1 | grep -v ': No such file or directory$') || true
+    [[ -z $log ]] || { printf '%s\n' "$log" >&2; return 1; }
+  done
+  for name in "${contents[@]}"; do install -d -m 700 -o postgres -g postgres "$to/$name"; done
+  install -d -m 700 -o postgres -g postgres "$to/pg_wal/archive_status"
+  find "$to" \( -name 'pgsql_tmp*' -o -name 'pg_internal.init*' \) -prune -exec rm -rf {} +
+  # The last of all, as pg_basebackup has it.
+  cp --archive "$from/global/pg_control" "$to/global/pg_control"
+}
+
+finish() { # FOLDER
+  local to=$1/pgdata.new
+  printf '%s\n' "$label" >"$to/backup_label"
+  : >"$to/standby.signal"
+  chmod 600 "$to/backup_label" "$to/standby.signal"
+  chown postgres:postgres "$to/backup_label" "$to/standby.signal"
+  sync --file-system "$to"
+  mv -T "$to" "$1/pgdata"
+  sync "$1"
+}
+
+pids=()
+for folder in "$@"; do copy "$folder" & pids+=($!); done
+for pid in "${pids[@]}"; do wait "$pid"; done
+echo copied
+label=$(cat)
+[[ $label == *'START WAL LOCATION'* ]] || { echo "no backup label came" >&2; exit 1; }
+for folder in "$@"; do finish "$folder"; done

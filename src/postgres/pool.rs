@@ -1,0 +1,74 @@
+//! What Pgpool-II says of its nodes and of the sessions that it has sent to them.
+
+use std::collections::BTreeMap;
+
+use super::{Session, SimpleQueryRow};
+use crate::observed::{Backend, Silence};
+
+impl Session {
+    /// The nodes as Pgpool has them; only for a session with Pgpool.
+    ///
+    /// From its memory: for `SHOW POOL_NODES` it logs in to every node, one after the other.
+    ///
+    /// # Errors
+    /// As [`Session::facts`].
+    pub async fn backends(&mut self) -> Result<BTreeMap<u32, Backend>, Silence> {
+        let rows = self.query("SHOW POOL_BACKEND_STATS").await?;
+        Ok(rows.iter().filter_map(backend).collect())
+    }
+
+    /// Bytes that each standby in the pool is behind the primary, as Pgpool last measured; only for a session with it.
+    ///
+    /// # Errors
+    /// As [`Session::facts`].
+    pub async fn pool_delays(&mut self) -> Result<Vec<u64>, Silence> {
+        let rows = self.query("SHOW POOL_NODES").await?;
+        let delay = |row: &SimpleQueryRow| {
+            let used = backend(row)?.1;
+            let counts = used.role == "standby" && used.is_up();
+            counts
+                .then(|| row.get("replication_delay")?.parse().ok())
+                .flatten()
+        };
+        Ok(rows.iter().filter_map(delay).collect())
+    }
+
+    /// Whether any of these nodes may be given a new session to read for.
+    pub async fn weighs(&mut self, ids: &[u32]) -> Result<bool, Silence> {
+        let rows = self.query("SHOW POOL_NODES").await?;
+        let weighs = |row: &SimpleQueryRow| {
+            let id = row.get("node_id")?.parse().ok()?;
+            let weight: f64 = row.get("lb_weight")?.parse().ok()?;
+            Some(ids.contains(&id) && weight > 0.0)
+        };
+        Ok(rows.iter().filter_map(weighs).any(|weighs| weighs))
+    }
+
+    /// How many sessions of clients that are connected read from these nodes: detaching one ends them.
+    pub async fn assigned(&mut self, ids: &[u32]) -> Result<usize, Silence> {
+        let rows = self.query("SHOW POOL_POOLS").await?;
+        let is_one = |row: &&SimpleQueryRow| {
+            let is = |column: &str, value: &str| row.try_get(column).ok().flatten() == Some(value);
+            let id = row.try_get("backend_id").ok().flatten();
+            let id = id.and_then(|id| id.parse::<u32>().ok());
+            is("pool_connected", "1")
+                && is("load_balance_node", "1")
+                && id.is_some_and(|id| ids.contains(&id))
+        };
+        Ok(rows.iter().filter(is_one).count())
+    }
+}
+
+fn backend(row: &SimpleQueryRow) -> Option<(u32, Backend)> {
+    let id = row.get("node_id")?.parse().ok()?;
+    let text = |column: &str| row.try_get(column).ok().flatten().unwrap_or_default().to_owned();
+    Some((
+        id,
+        Backend {
+            id,
+            status: text("status"),
+            role: text("role"),
+            selects: text("select_cnt").parse().unwrap_or(0),
+        },
+    ))
+}

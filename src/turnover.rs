@@ -1,0 +1,119 @@
+//! Replicas that come and replicas that go: what is done for their data and their clients, before and beside starting
+//! and stopping them.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use crate::copying::{self, CloneBy};
+use crate::drain;
+use crate::execute;
+use crate::observe;
+use crate::observed::{Containers, Observed};
+use crate::plan::{Planned, Step};
+use crate::postgres::Session;
+use crate::project::Project;
+use crate::quorum;
+use crate::topology;
+use crate::ui::{Board, Mark};
+
+/// How servers are brought up, by every command that does.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Manner {
+    /// Seconds without any progress after which it gives up
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// Seconds that sessions which read from a removed replica have to end by themselves
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub drain_timeout: u64,
+    /// How a replica without data gets it
+    #[arg(long, value_enum, value_name = "HOW", default_value = "basebackup")]
+    pub clone: CloneBy,
+}
+
+/// The replicas that begin without data get it before they start, where that is wished.
+pub async fn copy(
+    project: &Project,
+    observed: &Observed,
+    steps: &[Planned],
+    board: &mut Board,
+    manner: &Manner,
+) -> Result<()> {
+    if manner.clone == CloneBy::Basebackup {
+        return Ok(());
+    }
+    let nodes = copying::newcomers(project, steps)?;
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    for node in &nodes {
+        board.show(&node.title(), Mark::Working, 0, "copying the master's files");
+    }
+    if let Some(reason) = copying::copy(project, observed, &nodes).await? {
+        board.note(&format!(
+            "not copied: {reason}; each replica streams a base backup"
+        ));
+    }
+    Ok(())
+}
+
+/// Takes these replicas out of the pool as those that are removed are; gives back how many
+/// sessions were ended.
+pub async fn drain_out(
+    project: &Project,
+    there: &Containers,
+    ids: &[u32],
+    board: &mut Board,
+    manner: &Manner,
+) -> Result<usize> {
+    let cut = drain(project, there, ids, board, manner).await?;
+    for id in ids {
+        execute::correct(project, there, &Step::Detach { id: *id }).await?;
+    }
+    if !ids.is_empty() && project.topology.mode.has_bouncer() {
+        execute::reconnect_all(project, there).await?;
+    }
+    Ok(cut)
+}
+
+/// Lets these replicas run empty, and says how many sessions did not end in time.
+pub async fn drain(
+    project: &Project,
+    there: &Containers,
+    ids: &[u32],
+    board: &mut Board,
+    manner: &Manner,
+) -> Result<usize> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let limit = Duration::from_secs(manner.drain_timeout);
+    let shown = |left: usize| {
+        let text = format!("waiting for {left} sessions that read from what is removed");
+        board.show("pool", Mark::Working, 0, &text);
+    };
+    let cut = drain::drain(project, there, ids, limit, shown).await?;
+    if cut > 0 {
+        board.note(&format!(
+            "{cut} sessions end: they still read from a removed replica after {} s (--drain-timeout)",
+            manner.drain_timeout
+        ));
+    }
+    Ok(cut)
+}
+
+/// Where the user has commits wait for replicas, so many must stay.
+pub async fn refuse_below_quorum(project: &Project, there: &Containers) -> Result<()> {
+    let topology = &project.topology;
+    let ids = there
+        .keys()
+        .filter_map(|service| topology::replica_of_service(service));
+    if ids.clone().all(|id| topology.has(id)) {
+        return Ok(());
+    }
+    let mut session = Session::new(observe::endpoint(&project.settings, topology.master().port));
+    let names = session.own_synchronous_names().await;
+    let names = names.map_err(|silence| anyhow!("the master does not answer: {}", silence.reason))?;
+    let left = topology.replicas().iter().map(|node| node.id).collect();
+    Ok(quorum::refuse_below(&names, &left)?)
+}
