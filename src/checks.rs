@@ -12,6 +12,7 @@ use bytesize::ByteSize;
 
 use crate::data;
 use crate::docker;
+use crate::engine;
 use crate::error::{Failure, Kind, Problem};
 use crate::observe::{self, DOCKER_LIMIT};
 use crate::observed::{Container, Containers};
@@ -30,7 +31,8 @@ const IN_BETWEEN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Machine {
     pub engine: String,
-    pub compose: String,
+    /// Its version; nothing where every container is as wanted, so that it will not be called.
+    pub compose: Option<String>,
     /// For people: ports, space.
     pub room: String,
     pub containers: Containers,
@@ -43,10 +45,9 @@ pub struct Machine {
 impl Machine {
     /// For people: versions, ports, space.
     pub fn summary(&self) -> String {
-        format!(
-            "engine {} · compose {} · {}",
-            self.engine, self.compose, self.room
-        )
+        let compose = self.compose.as_ref();
+        let compose = compose.map_or(String::new(), |version| format!(" · compose {version}"));
+        format!("engine {}{compose} · {}", self.engine, self.room)
     }
 }
 
@@ -55,6 +56,18 @@ impl Machine {
 /// # Errors
 /// [`Kind::Machine`] with every problem and its fix.
 pub async fn look(project: &Project) -> Result<Machine> {
+    look_at(project, false).await
+}
+
+/// The same, and at Compose even where nothing is left for it to do.
+///
+/// # Errors
+/// As [`look`].
+pub async fn look_at_everything(project: &Project) -> Result<Machine> {
+    look_at(project, true).await
+}
+
+async fn look_at(project: &Project, everything: bool) -> Result<Machine> {
     if let Err(error) = which::which("docker") {
         return Err(Failure::new(
             Kind::Machine,
@@ -66,20 +79,33 @@ pub async fn look(project: &Project) -> Result<Machine> {
     }
     let folder = &project.topology.folder;
     let images = &project.rendering.images;
-    let (engine, compose, memory, containers, missing_images) = tokio::join!(
+    let (engine, memory, containers, missing_images) = tokio::join!(
         engine_version(folder),
-        compose_version(folder),
         engine_memory(folder),
         observe::containers(folder, &project.topology.project),
         missing_images(folder, [&images.node, &images.pool]),
     );
+    let is_ready = |containers: &Containers| {
+        let mut specs = project.rendering.specs.iter();
+        let as_wanted = |(service, spec): (&String, &String)| {
+            let container = containers.get(service);
+            container.is_some_and(|container| container.is_running() && container.spec == *spec)
+        };
+        specs.all(as_wanted) && containers.len() == project.rendering.specs.len()
+    };
+    let ready = containers.as_ref().is_ok_and(is_ready) && missing_images.as_ref().is_ok_and(Vec::is_empty);
+    // Starting it takes as long as all the rest.
+    let compose = match ready && !everything {
+        true => Ok(None),
+        false => compose_version(folder).await.map(Some),
+    };
     let mut problems = Vec::new();
-    let mut keep = |result: Result<String, Problem>| {
+    let mut keep = |result: Result<Option<String>, Problem>| {
         result
             .map_err(|problem| problems.push(problem))
             .unwrap_or_default()
     };
-    let engine = keep(engine);
+    let engine = keep(engine.map(Some)).unwrap_or_default();
     let compose = keep(compose);
     // Where no engine answers, nothing of ours runs.
     let mut containers = containers.unwrap_or_default();
@@ -113,6 +139,11 @@ pub async fn look(project: &Project) -> Result<Machine> {
 }
 
 async fn engine_version(folder: &std::path::Path) -> Result<String, Problem> {
+    if let Some((_, body)) = engine::get(docker::api::VERSION, &[200]).await
+        && let Some(version) = docker::api::parse_version(&body)
+    {
+        return Ok(version);
+    }
     let argv = docker::version();
     let finished = process::capture(&argv, folder, DOCKER_LIMIT)
         .await
@@ -122,6 +153,9 @@ async fn engine_version(folder: &std::path::Path) -> Result<String, Problem> {
 
 /// Bytes of memory of the engine's machine; with Docker Desktop that is a virtual one.
 async fn engine_memory(folder: &std::path::Path) -> Option<u64> {
+    if let Some((_, body)) = engine::get(docker::api::INFO, &[200]).await {
+        return docker::api::parse_memory(&body).filter(|bytes| *bytes > 0);
+    }
     let output = process::run(&docker::memory(), folder, DOCKER_LIMIT).await.ok()?;
     output.trim().parse().ok().filter(|bytes| *bytes > 0)
 }
@@ -151,6 +185,15 @@ async fn compose_version(folder: &std::path::Path) -> Result<String, Problem> {
 }
 
 async fn missing_images(folder: &std::path::Path, images: [&String; 2]) -> Result<Vec<String>> {
+    let paths = images.map(|image| docker::api::image(image));
+    let [first, second] = paths.each_ref().map(|path| engine::get(path, &[200, 404]));
+    if let (Some((first, _)), Some((second, _))) = tokio::join!(first, second) {
+        let missing = images.into_iter().zip([first, second]);
+        return Ok(missing
+            .filter(|(_, status)| *status == 404)
+            .map(|(image, _)| image.clone())
+            .collect());
+    }
     // One call tells whether both are there; only where not, each is asked for.
     let both = docker::image_exists(&images.map(String::as_str));
     if process::capture(&both, folder, DOCKER_LIMIT).await?.success {

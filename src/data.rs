@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::docker::{self, Volumes};
+use crate::engine;
 use crate::error::{Failure, Kind, Problem};
 use crate::observe::DOCKER_LIMIT;
 use crate::observed::Containers;
@@ -19,6 +20,11 @@ use crate::workdir::{self, Written};
 /// # Errors
 /// Docker is missing, or does not answer.
 pub async fn volumes(folder: &Path, project: &str) -> Result<Volumes> {
+    if let Some((_, body)) = engine::get(&docker::api::volume_list(project), &[200]).await
+        && let Some(volumes) = docker::api::parse_volume_list(&body)
+    {
+        return Ok(volumes);
+    }
     let argv = docker::volumes(project);
     let finished = process::capture(&argv, folder, DOCKER_LIMIT).await?;
     if !finished.success {

@@ -1,5 +1,6 @@
 //! Docker's command lines, and what its output means. Pure functions; [`crate::process`] runs them.
 
+pub mod api;
 mod inside;
 mod volumes;
 

@@ -9,7 +9,7 @@ use crate::execute;
 use crate::observe;
 use crate::observed::Containers;
 use crate::plan::Step;
-use crate::postgres::Session;
+use crate::postgres::{self, Session};
 use crate::project::Project;
 use crate::render::{self, POOL_BACKENDS};
 use crate::workdir;
@@ -53,7 +53,9 @@ async fn empty(
 ) -> Result<usize> {
     execute::correct(project, there, &Step::ReloadPool).await?;
     let port = project.topology.pool_port;
-    let mut session = Session::new(observe::endpoint(&project.settings, port));
+    // Ours are sessions as any other: one that was begun earlier may read from a node that is to run empty.
+    postgres::hang_up().await;
+    let mut session = Session::fresh(observe::endpoint(&project.settings, port));
     // Pgpool-II reads the file a moment after it has said that it will.
     while session.weighs(ids).await.unwrap_or(true) && Instant::now() < deadline {
         tokio::time::sleep(POLL).await;

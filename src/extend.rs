@@ -110,5 +110,5 @@ pub async fn create(project: &Project, steps: &[Planned]) -> Result<()> {
 fn session(project: &Project, database: &str) -> Session {
     let mut endpoint = observe::endpoint(&project.settings, project.topology.master().port);
     database.clone_into(&mut endpoint.database);
-    Session::new(endpoint)
+    Session::new(endpoint).patient()
 }

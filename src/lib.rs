@@ -11,6 +11,7 @@ mod deletion;
 mod docker;
 mod doctor;
 mod drain;
+mod engine;
 mod env_file;
 pub mod error;
 mod examine;
@@ -74,6 +75,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             OnInterrupt::End | OnInterrupt::GoOn => PassedOn(Kind::Interrupted.exit_code()).into(),
         }),
     };
+    postgres::hang_up().await;
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

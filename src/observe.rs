@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::docker;
+use crate::engine;
 use crate::error::{Failure, Kind};
 use crate::health::Watcher;
-use crate::observed::{Answer, Container, Containers, Fixed, Observed};
+use crate::observed::{Answer, CacheFacts, Container, Containers, Fixed, NodeFacts, Observed};
 use crate::postgres::{DATABASE, Endpoint, Session};
 use crate::process;
 use crate::project::Project;
@@ -23,7 +24,10 @@ use crate::topology::{self, Node, POOL_SERVICE};
 /// Between two questions to the same server while waiting. Shorter ones slow the servers down more than they gain.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Between two calls of `docker ps` while waiting; each costs a process.
+/// The same for a replica that streams: of what is waited for, little is its own to tell.
+const POLL_CALM: Duration = Duration::from_millis(300);
+
+/// Between two looks at the containers while waiting; where the engine has no socket, each costs a process.
 const POLL_CONTAINERS: Duration = Duration::from_millis(500);
 
 /// `docker ps` takes some 30 ms; an engine that needs longer than this hangs.
@@ -47,6 +51,11 @@ pub fn endpoint(settings: &Settings, port: u16) -> Endpoint {
 /// # Errors
 /// Docker is missing, its engine does not answer, or answers something else.
 pub async fn containers(folder: &Path, project: &str) -> Result<Containers> {
+    if let Some((_, body)) = engine::get(&docker::api::container_list(project), &[200]).await
+        && let Some(containers) = docker::api::parse_container_list(&body)
+    {
+        return Ok(containers);
+    }
     let argv = docker::containers(project);
     let finished = process::capture(&argv, folder, DOCKER_LIMIT).await?;
     if !finished.success {
@@ -81,6 +90,29 @@ pub async fn once(project: &Project) -> Result<Observed> {
 
 /// Asks the servers of the containers that run.
 pub async fn servers(project: &Project, containers: Containers) -> Observed {
+    ask(project, containers, false, |session| session).await.0
+}
+
+/// The same for what is decided by it: a server that is slow must not pass for one that does not serve.
+pub async fn servers_patiently(project: &Project, containers: Containers) -> Observed {
+    ask(project, containers, false, Session::patient).await.0
+}
+
+/// The servers, and what Pgpool-II says of its query cache, if that is wanted and it answers.
+pub async fn servers_and_cache(
+    project: &Project,
+    containers: Containers,
+    wants_cache: bool,
+) -> (Observed, Option<CacheFacts>) {
+    ask(project, containers, wants_cache, |session| session).await
+}
+
+async fn ask(
+    project: &Project,
+    containers: Containers,
+    wants_cache: bool,
+    manner: fn(Session) -> Session,
+) -> (Observed, Option<CacheFacts>) {
     let (settings, topology) = (&project.settings, &project.topology);
     let answers = |service: &str, port: u16| {
         let container = containers.get(service);
@@ -88,7 +120,7 @@ pub async fn servers(project: &Project, containers: Containers) -> Observed {
     };
     let node = |node: &Node| {
         let (id, asked) = (node.id, answers(&node.service(), node.port));
-        let mut session = Session::new(endpoint(settings, node.port));
+        let mut session = manner(Session::new(endpoint(settings, node.port)));
         async move {
             let answer = match asked {
                 true => answer(session.facts().await),
@@ -99,20 +131,26 @@ pub async fn servers(project: &Project, containers: Containers) -> Observed {
     };
     let pool = async {
         match answers(topology.entry_service(), topology.pool_port) {
-            true => answer(
-                Session::new(endpoint(settings, topology.pool_port))
-                    .backends()
-                    .await,
-            ),
-            false => Answer::NotAsked,
+            true => {
+                let mut session = manner(Session::new(endpoint(settings, topology.pool_port)));
+                let backends = answer(session.backends().await);
+                let cache = match wants_cache && backends.got().is_some() {
+                    true => session.cache_facts().await.ok(),
+                    false => None,
+                };
+                (backends, cache)
+            }
+            false => (Answer::NotAsked, None),
         }
     };
-    let (nodes, pool) = futures_util::future::join(join_all(topology.nodes.iter().map(node)), pool).await;
-    Observed {
+    // The pool takes longest.
+    let (pool, nodes) = futures_util::future::join(pool, join_all(topology.nodes.iter().map(node))).await;
+    let observed = Observed {
         containers,
         nodes: nodes.into_iter().collect(),
-        pool,
-    }
+        pool: pool.0,
+    };
+    (observed, pool.1)
 }
 
 /// What these nodes say of the settings that need a restart; one that does not answer is left out.
@@ -126,7 +164,16 @@ pub async fn fixed_settings(project: &Project, nodes: &[&Node]) -> BTreeMap<u32,
 }
 
 /// What the watcher in the pool's container thinks of the nodes; `None` where it gives no report in time.
-pub async fn watcher(project: &Project, pool: &Container) -> Option<Watcher> {
+///
+/// The master tells, and only where it does not, a process in the container.
+pub async fn watcher(project: &Project, observed: &Observed, pool: &Container) -> Option<Watcher> {
+    let query = observed
+        .facts(project.topology.master().id)
+        .and_then(|facts| facts.watcher.as_ref());
+    let told = query.and_then(|query| Watcher::of_query(query, &project.settings.pool.user));
+    if told.is_some() {
+        return told;
+    }
     let argv = docker::watcher_report(&pool.id);
     let report = process::capture(&argv, &project.topology.folder, REPORT_LIMIT).await;
     let report = report.ok().filter(|report| report.success)?;
@@ -190,37 +237,46 @@ impl Watch {
         let mut tasks = JoinSet::new();
         for node in &project.topology.nodes {
             let id = node.id;
-            let mut session = Session::new(endpoint(&project.settings, node.port));
+            let mut session = Session::new(endpoint(&project.settings, node.port)).patient();
             let shared = Arc::clone(&shared);
             tasks.spawn(async move {
+                // What is known already was asked a moment ago.
+                let mut pause = POLL;
                 loop {
+                    tokio::time::sleep(pause).await;
                     let epoch = shared.epoch();
                     let answer = answer(session.facts().await);
+                    // How far it is the master tells.
+                    let streams = |facts: &NodeFacts| facts.receiver.is_some();
+                    pause = if answer.got().is_some_and(streams) {
+                        POLL_CALM
+                    } else {
+                        POLL
+                    };
                     shared.record(epoch, |observed| drop(observed.nodes.insert(id, answer)));
-                    tokio::time::sleep(POLL).await;
                 }
             });
         }
-        let mut session = Session::new(endpoint(&project.settings, project.topology.pool_port));
+        let mut session = Session::new(endpoint(&project.settings, project.topology.pool_port)).patient();
         let pool = Arc::clone(&shared);
         tasks.spawn(async move {
             loop {
+                tokio::time::sleep(POLL).await;
                 let epoch = pool.epoch();
                 let answer = answer(session.backends().await);
                 pool.record(epoch, |observed| observed.pool = answer);
-                tokio::time::sleep(POLL).await;
             }
         });
         let topology = project.topology.clone();
         let engine = Arc::clone(&shared);
         tasks.spawn(async move {
             loop {
+                tokio::time::sleep(POLL_CONTAINERS).await;
                 let epoch = engine.epoch();
                 // A call that fails leaves the last view in place; the servers tell for themselves.
                 if let Ok(containers) = containers(&topology.folder, &topology.project).await {
                     engine.record(epoch, |observed| observed.containers = containers);
                 }
-                tokio::time::sleep(POLL_CONTAINERS).await;
             }
         });
         Watch {

@@ -117,6 +117,18 @@ pub struct NodeFacts {
     pub senders: Vec<Sender>,
     pub slots: Vec<Slot>,
     pub base_backups: Vec<BaseBackup>,
+    pub watcher: Option<WatcherQuery>,
+}
+
+/// The query by which the watcher beside the pool asks the primary, which holds its report.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct WatcherQuery {
+    /// Seconds since it began.
+    pub age: f64,
+    /// Who asked.
+    pub role: String,
+    /// As `pg_stat_activity` has it, so perhaps cut.
+    pub query: String,
 }
 
 /// A setting that a server takes up when it starts, and not later.
@@ -182,11 +194,8 @@ pub struct Backend {
     /// `up`, `waiting`, `down`, `quarantine`, `unused`.
     pub status: String,
     pub role: String,
-    pub weight: String,
     /// Statements that read, sent to it.
     pub selects: u64,
-    /// Bytes behind the primary, as Pgpool last measured.
-    pub delay: u64,
 }
 
 impl Backend {

@@ -7,6 +7,7 @@ mod extensions;
 mod facts;
 mod fixed;
 mod inner_session;
+mod kept;
 mod marker;
 mod mode;
 mod pool;
@@ -29,11 +30,16 @@ use crate::observed::Silence;
 use crate::settings::Login;
 
 pub use inner_session::{InnerSession, Refusal, Rows};
+use kept::Link;
+pub use kept::hang_up;
 pub use marker::new_marker;
 pub use roles::{Attributes, Role};
 
 /// A healthy server on this machine answers in milliseconds; one that takes longer is shown as not answering.
 pub const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Where something is decided or waited for rather than shown, a machine that is overloaded gets this long.
+const BUSY_PATIENCE: Duration = Duration::from_secs(6);
 
 /// Making a database copies another, and dropping a role may wait for locks.
 const LONG_PATIENCE: Duration = Duration::from_secs(60);
@@ -53,48 +59,83 @@ pub struct Endpoint {
 /// A connection that is made when needed and kept while it works.
 pub struct Session {
     endpoint: Endpoint,
-    client: Option<Client>,
+    link: Option<Link>,
+    /// Something was set or written, or may have been: no other session gets the connection.
+    marked: bool,
+    /// It does not go on with what another session left.
+    fresh: bool,
+    /// The longest that one question may take, with the login where there has to be one.
+    patience: Duration,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take().filter(|_| !self.marked) {
+            kept::keep(self.endpoint.clone(), link);
+        }
+    }
 }
 
 impl Session {
     pub fn new(endpoint: Endpoint) -> Self {
         Session {
             endpoint,
-            client: None,
+            link: None,
+            marked: false,
+            fresh: false,
+            patience: PATIENCE,
         }
     }
 
+    /// Waits several seconds for an answer, for what must not fail because the machine is busy.
+    pub fn patient(mut self) -> Self {
+        self.patience = BUSY_PATIENCE;
+        self
+    }
+
+    /// With a connection of its own, for what is decided when one is made.
+    pub fn fresh(endpoint: Endpoint) -> Self {
+        let mut session = Session::new(endpoint);
+        session.fresh = true;
+        session
+    }
+
     async fn query(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Silence> {
-        self.query_within(sql, PATIENCE).await
+        self.query_within(sql, self.patience).await
     }
 
     async fn query_within(&mut self, sql: &str, limit: Duration) -> Result<Vec<SimpleQueryRow>, Silence> {
         let answer = tokio::time::timeout(limit, self.ask(sql)).await;
         match answer {
             Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(error)) => {
-                self.client = None;
-                Err(silence(&error))
-            }
-            Err(_) => {
-                self.client = None;
-                Err(Silence {
-                    reason: format!("no answer within {} ms", limit.as_millis()),
-                    refused: false,
-                })
-            }
+            Ok(Err(error)) => Err(silence(&error)),
+            Err(_) => Err(too_late(limit)),
         }
     }
 
     /// One simple query: one round trip, no prepared statement that a pool would have to keep.
-    async fn ask(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, tokio_postgres::Error> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
-            self.client = Some(connect(&self.endpoint).await?);
-        }
-        let Some(client) = &self.client else {
-            return Ok(Vec::new());
+    async fn ask(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Error> {
+        let own = self.link.take().filter(|link| !link.client.is_closed());
+        // One that was kept may have been ended by its server meanwhile.
+        let kept = || (!self.fresh).then(|| kept::take(&self.endpoint)).flatten();
+        let used = match own.or_else(kept) {
+            Some(link) => match link.client.simple_query(sql).await {
+                Err(error) if error.is_closed() => None,
+                answer => Some((link, answer)),
+            },
+            None => None,
         };
-        let messages = client.simple_query(sql).await?;
+        let (link, answer) = match used {
+            Some(used) => used,
+            None => {
+                let link = connect(&self.endpoint).await?;
+                let answer = link.client.simple_query(sql).await;
+                (link, answer)
+            }
+        };
+        let messages = answer?;
+        // Only now: what a session that was given up waits for must not come to the next one.
+        self.link = Some(link);
         Ok(messages
             .into_iter()
             .filter_map(|message| match message {
@@ -106,6 +147,7 @@ impl Session {
 
     /// One statement that may take long, and whose failure is the user's to read: with every line of its detail.
     async fn order(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Problem> {
+        self.marked = true;
         match tokio::time::timeout(LONG_PATIENCE, self.ask(sql)).await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => {
@@ -113,11 +155,10 @@ impl Session {
                 let lines = detail.unwrap_or_default().lines().map(str::to_owned);
                 Err(Problem::new(silence(&error).reason).evidence(lines.collect()))
             }
-            Err(_) => {
-                self.client = None;
-                let what = format!("no answer within {} s", LONG_PATIENCE.as_secs());
-                Err(Problem::new(what))
-            }
+            Err(_) => Err(Problem::new(format!(
+                "no answer within {} s",
+                LONG_PATIENCE.as_secs()
+            ))),
         }
     }
 
@@ -126,8 +167,10 @@ impl Session {
         Ok(rows.first().and_then(|row| row.get(0)).map(str::to_owned))
     }
 
-    /// Logs in, and does nothing.
+    /// Logs in, with a connection of its own, and does nothing.
     pub async fn log_in(&mut self) -> Result<(), Silence> {
+        self.link = None;
+        self.fresh = true;
         self.query("").await.map(drop)
     }
 
@@ -139,7 +182,8 @@ impl Session {
 
     /// Whether a statement that Pgpool must treat as a write ends on a primary. Writes nothing.
     pub async fn writes_reach_primary(&mut self) -> Result<bool, Silence> {
-        // The function is volatile, and that is what Pgpool goes by.
+        // The function is volatile, and that is what Pgpool goes by, also when it chooses for later reads.
+        self.marked = true;
         Ok(self.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("f"))
     }
 
@@ -166,6 +210,7 @@ impl Session {
     }
 
     async fn command(&mut self, sql: &str) -> Result<()> {
+        self.marked = true;
         match self.query(sql).await {
             Ok(_) => Ok(()),
             Err(silence) => bail!("port {}: {}", self.endpoint.port, silence.reason),
@@ -173,7 +218,7 @@ impl Session {
     }
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<Client, tokio_postgres::Error> {
+async fn connect(endpoint: &Endpoint) -> Result<Link, Error> {
     let (client, connection) = Config::new()
         .hostaddr(endpoint.host)
         .host(endpoint.host.to_string())
@@ -182,12 +227,19 @@ async fn connect(endpoint: &Endpoint) -> Result<Client, tokio_postgres::Error> {
         .password(endpoint.login.password.expose_secret())
         .dbname(&endpoint.database)
         .application_name("pgcluster")
-        .connect_timeout(PATIENCE)
+        .connect_timeout(BUSY_PATIENCE)
         .connect(NoTls)
         .await?;
     // It ends with an error when the server goes; the next query on the client tells that too.
-    tokio::spawn(connection);
-    Ok(client)
+    let task = tokio::spawn(connection);
+    Ok(Link { client, task })
+}
+
+fn too_late(limit: Duration) -> Silence {
+    Silence {
+        reason: format!("no answer within {} ms", limit.as_millis()),
+        refused: false,
+    }
 }
 
 fn silence(error: &tokio_postgres::Error) -> Silence {

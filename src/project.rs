@@ -234,14 +234,18 @@ impl Project {
 
     /// Files in the replicas' configuration folders that are neither rendered nor the user's `local.conf`.
     pub fn leftovers(&self) -> Result<Vec<String>> {
+        let rendered: BTreeSet<&String> = self.rendering.files.iter().map(|file| &file.path).collect();
         let mut leftovers = Vec::new();
         for replica in self.topology.replicas() {
             let prefix = format!("{}/{}", replica.title(), assets::CONFIG_FOLDER);
             let mut files = BTreeMap::new();
             assets::read_tree(&self.topology.folder.join(&prefix), &prefix, &mut files)?;
-            let rendered = |path: &String| self.rendering.files.iter().any(|file| file.path == *path);
             let local = format!("{prefix}{}", assets::LOCAL_CONF);
-            leftovers.extend(files.into_keys().filter(|path| *path != local && !rendered(path)));
+            leftovers.extend(
+                files
+                    .into_keys()
+                    .filter(|path| *path != local && !rendered.contains(path)),
+            );
         }
         Ok(leftovers)
     }

@@ -48,7 +48,7 @@ pub async fn prove(project: &Project, observed: &Observed) -> Result<String> {
 
 async fn attempt(project: &Project, observed: &Observed) -> Result<String, String> {
     let (settings, topology) = (&project.settings, &project.topology);
-    let session = |port| Session::new(observe::endpoint(settings, port));
+    let session = |port| Session::new(observe::endpoint(settings, port)).patient();
     let mut master = session(topology.master().port);
     let mut pool = session(topology.pool_port);
     let silent = |who: &str| {
@@ -63,8 +63,11 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
         .map(|facts| facts.started_at)
         .fold(0.0, f64::max);
     let written = master.read_marker().await.map_err(silent("master"))?;
+    // Which node a session reads from is decided when it begins; so this is asked before what counts as a write.
+    let mut reader = None;
     let marker = match written {
         Some((marker, written_at)) if written_at > last_start => {
+            reader = pool.reader().await.ok();
             if !pool.writes_reach_primary().await.map_err(silent("pool"))? {
                 return Err("a write through the pool would not reach the master".to_owned());
             }
@@ -96,12 +99,21 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
         result?;
     }
 
-    // Where a session reads what it wrote, this one reads from the master by now.
-    let reader = session(topology.pool_port)
-        .reader()
-        .await
-        .map_err(silent("pool"))?;
     let total = topology.nodes.len();
+    let right = |reader: &String| match topology.replicas() {
+        [] => *reader == topology.master().name(),
+        replicas => replicas.iter().any(|replica| replica.name() == *reader),
+    };
+    let reader = match reader.filter(right) {
+        Some(reader) => reader,
+        // One that was begun earlier may have found fewer nodes, and where a session reads what it wrote, this one
+        // reads from the master by now.
+        None => Session::fresh(observe::endpoint(settings, topology.pool_port))
+            .patient()
+            .reader()
+            .await
+            .map_err(silent("pool"))?,
+    };
     if topology.replicas().is_empty() {
         expect_node(&reader, &[topology.master()], "a read through the pool")?;
         return Ok(format!(
@@ -131,11 +143,8 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
 
 /// Whether Pgpool finds every replica further behind than `limit` bytes, and so none to read from.
 async fn behind(pool: &mut Session, limit: u64) -> Result<bool, Silence> {
-    let backends = pool.backends().await?;
-    Ok(backends
-        .values()
-        .filter(|backend| backend.role == "standby" && backend.is_up())
-        .all(|backend| backend.delay > limit))
+    let delays = pool.pool_delays().await?;
+    Ok(delays.into_iter().all(|delay| delay > limit))
 }
 
 fn expect_node(name: &str, expected: &[&Node], what: &str) -> Result<(), String> {

@@ -6,15 +6,22 @@ set -u
 # shellcheck source-path=SCRIPTDIR/../slave-template source=node-common.sh
 . /pool/node-common.sh
 
-every=2                                 # seconds between two looks at the nodes
+every=1                                 # seconds between two looks at the nodes while all is well,
+closely=2                               # and while something is not: what takes a node out is counted in these
 patience=2                              # seconds in which a node must answer
+thorough=10                             # in each look of so many all nodes are asked themselves
 out=12                                  # so many points, in looks without a good one between, take a node out
 notes=$private/watch                    # for `report`
 
 declare -A id name status               # by host: Pgpool's number, application name, what Pgpool has it as
-declare -A answers streams              # by host, from this look: its own answer, and what the primary says of it
+declare -A answers                      # by host: its own answer to the last probe
+declare -A streams lives                # by application name, what the primary says of it, and heard of it just now
 declare -A points good need why         # by host: of failure; looks in a row that were good; how many it needs
 hosts=() primary='' look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
+known=no                                # whether the primary has told in this look
+troubled=''                             # not all is well
+report=''                               # of the last look: for each node that is out its number and a letter, as in `judge`
+texts='' written='' viewed=0            # the files and Pgpool-II's own note as they were read last, and when it was asked
 session='' asked='' before=''           # psql's process, whom it asks; which nodes were well last time
 exec 5<> <(:)                           # the answers of the probes, a line each
 
@@ -22,8 +29,12 @@ pcp() { timeout 10 "$1" -h /run/pgcluster -U pcp -w "${@:2}" 2>/dev/null; }
 
 # The nodes as of now: scaling rewrites the file. One that is removed is nobody's business from then on.
 read_nodes() {
-  local line
-  hosts=() id=() name=()
+  local line backends pool
+  IFS= read -rd '' backends </pool/backends.conf
+  IFS= read -rd '' pool </pool/pgpool.conf
+  if [[ $backends$pool == "$texts" ]]; then return; fi
+  texts=$backends$pool
+  hosts=() id=() name=() answers=()
   local -A by_number=()
   while read -r line; do
     if [[ $line =~ ^backend_hostname([0-9]+)\ *=\ *\'(.*)\' ]]; then
@@ -31,15 +42,19 @@ read_nodes() {
       id[${BASH_REMATCH[2]}]=${BASH_REMATCH[1]}
     elif [[ $line =~ ^backend_application_name([0-9]+)\ *=\ *\'(.*)\' ]]; then
       name[${by_number[${BASH_REMATCH[1]}]-none}]=${BASH_REMATCH[2]}
+    elif [[ $line =~ ^delay_threshold\ *=\ *([0-9]+) ]]; then max_lag=${BASH_REMATCH[1]}
+    elif [[ $line =~ ^num_init_children\ *=\ *([0-9]+) ]]; then clients=${BASH_REMATCH[1]}
     fi
-  done </pool/backends.conf
-  while read -r line; do
-    if [[ $line =~ ^delay_threshold\ *=\ *([0-9]+) ]]; then max_lag=${BASH_REMATCH[1]}; fi
-    if [[ $line =~ ^num_init_children\ *=\ *([0-9]+) ]]; then clients=${BASH_REMATCH[1]}; fi
-  done </pool/pgpool.conf
+  done <<<"$texts"
 }
 
-# Pgpool-II's view. It costs a login to every node, so it is asked for when it may have changed, and now and then.
+# Pgpool-II writes down which nodes it has up: that tells when to ask for its whole view, which costs logins to every node.
+note_changes() {
+  local now=''
+  { IFS= read -rd '' now <"$private/pgpool_status"; } 2>/dev/null
+  if [[ $now != "$written" ]]; then written=$now stale=1; fi
+}
+
 view_pool() {
   local host state word role seen='' found=''
   while read -r host _ state _ word _ role _; do
@@ -50,7 +65,7 @@ view_pool() {
     if [[ $role == primary ]]; then primary=$host found=1; fi
   done < <(pcp pcp_node_info -a)
   if [[ -z $seen ]]; then return 1; fi
-  stale=0
+  stale=0 viewed=$SECONDS
   # It looks for one only when it starts, and when a node comes or goes.
   if [[ -n $found ]]; then orphaned=0; else orphaned=$((orphaned + 1)) stale=1; fi
   if ((orphaned > 5)) && [[ ${answers[${hosts[0]}]} == well ]]; then
@@ -76,11 +91,11 @@ probe() { # HOST
   printf '%s %s %s\n' "$look" "$1" "$answer"
 }
 
-probe_all() {
-  local host round word deadline=$((SECONDS + patience + 1)) left=${#hosts[@]}
+probe_all() { # HOST…
+  local host round word deadline=$((SECONDS + patience + 1)) left=$#
   local -A children=()
-  answers=()
-  for host in "${hosts[@]}"; do
+  for host in "$@"; do
+    answers[$host]=
     probe "$host" >&5 2>/dev/null &
     children[$host]=$!
   done
@@ -99,6 +114,20 @@ probe_all() {
   done
 }
 
+# A probe is a process here and another in the node. Who streams and was heard from within the last moment needs none,
+# most of the time, nor does a primary that has just answered.
+probe_some() {
+  local host whom=()
+  for host in "${hosts[@]}"; do
+    if [[ $known == yes && ${answers[$host]-} == well ]] && ((look % thorough)); then
+      if [[ $host == "$primary" ]]; then continue; fi
+      if is_up "$host" && [[ ${lives[${name[$host]-}]-} == live ]]; then continue; fi
+    fi
+    whom+=("$host")
+  done
+  if ((${#whom[@]})); then probe_all "${whom[@]}"; fi
+}
+
 close_session() {
   if [[ -n $session ]]; then { kill -KILL "$session"; wait "$session"; } 2>/dev/null; fi
   session=
@@ -113,16 +142,23 @@ open_session() {
 }
 
 # What the primary says of each replica, by application name. Nothing at all where it does not answer.
+# In the query stands what this script thinks: `pgcluster status` reads it in pg_stat_activity.
 ask_primary() {
-  local line query got deadline=$((SECONDS + patience + 1))
-  streams=()
-  if [[ ${answers[$primary]-} != well ]]; then close_session; return 1; fi
-  if [[ -z $session || -z ${PSQL[1]-} || $primary != "$asked" ]]; then open_session; fi
-  # Those whose commits wait for every replica read only from replicas that are waited for.
-  query="SELECT application_name || ' ' || CASE WHEN state = 'catchup' THEN 'behind'
+  local line query got word deadline=$((SECONDS + patience + 1))
+  streams=() lives=() known=no
+  if [[ -z $session || -z ${PSQL[1]-} || $primary != "$asked" ]]; then
+    # One that is away or frozen would have psql wait.
+    if [[ ${answers[$primary]-} != well ]]; then close_session; return; fi
+    open_session
+  fi
+  # Those whose commits wait for every replica read only from replicas that are waited for. A standby tells how far
+  # it is each second (wal_receiver_status_interval).
+  query="SELECT 'pool-watch $report.' WHERE false
+    UNION ALL SELECT concat_ws(' ', application_name, CASE WHEN state = 'catchup' THEN 'behind'
     WHEN state <> 'streaming' OR replay_lsn IS NULL THEN 'cut'
     WHEN current_setting('synchronous_commit') = 'remote_apply' AND sync_state NOT IN ('sync', 'quorum') THEN 'async'
-    WHEN $max_lag > 0 AND pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) > $max_lag THEN 'behind' ELSE 'well' END
+    WHEN $max_lag > 0 AND pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) > $max_lag THEN 'behind' ELSE 'well' END,
+    CASE WHEN clock_timestamp() - reply_time < interval '1.5 s' THEN 'live' ELSE 'old' END)
     FROM pg_stat_replication WHERE NOT pg_is_in_recovery()
     UNION ALL SELECT 'end ' || (NOT pg_is_in_recovery()) || ' $look';"
   { printf '%s\n' "${query//$'\n'/ }" >&"${PSQL[1]}"; } 2>/dev/null
@@ -132,32 +168,33 @@ ask_primary() {
     if ((got > 128)); then continue; fi # not yet
     if ((got > 0)); then break; fi
     case $line in
-      "end true $look") return 0 ;;
+      "end true $look") known=yes; return ;;
       "end "*) break ;;
-      *' well') streams[${line% *}]=well ;;
-      # A replica that reconnects may have an old connection beside the new one.
-      *) streams[${line% *}]=${streams[${line% *}]-${line##* }} ;;
     esac
+    word=${line##* } line=${line% *}
+    # A replica that reconnects may have an old connection beside the new one.
+    if [[ $line == *' well' || -z ${streams[${line% *}]-} ]]; then
+      streams[${line% *}]=${line##* } lives[${line% *}]=$word
+    fi
   done
-  streams=()
+  streams=() lives=()
   close_session
-  return 1
 }
 
-# The words for a node's state, and its points of failure in this look; 0: neither good nor bad.
-judge() { # HOST PRIMARY_KNOWN
+# The words for a node's state, their letter, and its points of failure in this look; 0: neither good nor bad.
+judge() { # HOST
   local stream=${streams[${name[$1]-}]-cut}
   case ${answers[$1]} in
-    silent) verdict='does not answer' worth=6 ;;
-    away) verdict='is away' worth=4 ;;
+    silent) letter=s verdict='does not answer' worth=6 ;;
+    away) letter=a verdict='is away' worth=4 ;;
     # While it refuses logins, Pgpool-II refuses everybody's.
-    starts) verdict='is starting or stopping' worth=12 ;;
+    starts) letter=b verdict='is starting or stopping' worth=12 ;;
     *)
-      verdict=well worth=0
-      if [[ $2 == no ]]; then verdict='cannot be judged while the primary does not answer'
-      elif [[ $stream == cut ]]; then verdict='does not stream' worth=3
-      elif [[ $stream == async ]]; then verdict='is not waited for by commits' worth=3
-      elif [[ $stream == behind ]]; then verdict='is behind by more than MAX_REPLICA_LAG'
+      letter=w verdict=well worth=0
+      if [[ $known == no ]]; then letter=u verdict='cannot be judged while the primary does not answer'
+      elif [[ $stream == cut ]]; then letter=c verdict='does not stream' worth=3
+      elif [[ $stream == async ]]; then letter=n verdict='is not waited for by commits' worth=3
+      elif [[ $stream == behind ]]; then letter=l verdict='is behind by more than MAX_REPLICA_LAG'
       fi
       ;;
   esac
@@ -212,8 +249,9 @@ restart_pool() { # WHY: its container starts again when Pgpool-II ends
 # whoever is behind is taken out here, and nobody is put back, or all clients would wait. If that lasts, the pool
 # starts anew, without the frozen node.
 decide() {
-  local host known=yes verdict worth answering=0 frozen='' wants='' text="$EPOCHSECONDS"$'\n'
-  ask_primary || known=no
+  local host letter verdict worth answering=0 frozen='' wants='' text="$EPOCHSECONDS"$'\n'
+  report='' troubled=''
+  if [[ $known == no ]]; then troubled=1; fi
   for host in "${hosts[@]}"; do
     case ${answers[$host]} in
       well) answering=$((answering + 1)) ;;
@@ -222,7 +260,7 @@ decide() {
   done
   for host in "${hosts[@]}"; do
     [[ $host != "$primary" ]] || continue
-    judge "$host" "$known"
+    judge "$host"
     if [[ $verdict == *MAX_REPLICA_LAG && -n $frozen ]]; then worth=3; fi
     # Where nobody answers, it is not the node.
     if ((answering == 0)); then worth=0; fi
@@ -232,12 +270,13 @@ decide() {
       if [[ $verdict == well ]]; then good[$host]=$((${good[$host]-0} + 1)); fi
     fi
     if is_up "$host"; then
-      if ((${good[$host]-0} % 15 == 14 && ${need[$host]-1} > 1)); then need[$host]=$((need[$host] / 2)); fi
+      if ((${good[$host]-0} % 30 == 29 && ${need[$host]-1} > 1)); then need[$host]=$((need[$host] / 2)); fi
       if ((points[$host] >= out)); then take_out "$host"; fi
     elif ((${good[$host]-0} > ${need[$host]-1})); then
       if [[ -z $frozen ]]; then put_back "$host"; else wants=$host; fi
     fi
-    if ! is_up "$host"; then text+="$host $verdict"$'\n'; fi
+    if ! is_up "$host"; then text+="$host $verdict"$'\n' report+=" ${id[$host]}$letter"; fi
+    if ((worth > 0)) || ! is_up "$host"; then troubled=1; fi
   done
   printf '%s' "$text" >"$notes"
   if [[ -n $wants ]]; then held_up=$((held_up + 1)); else held_up=0; fi
@@ -265,16 +304,24 @@ watch() {
   while true; do
     look=$((look + 1))
     read_nodes
-    probe_all
+    note_changes
+    known=no
+    if [[ -n $session ]]; then ask_primary; fi
+    probe_some
+    # Only now, where there was no session or it has just failed.
+    if [[ $known == no && -n $primary ]]; then ask_primary; fi
     if [[ -n $stuck ]]; then free_the_stuck; fi
-    if someone_came || ((stale && look >= next || look % 10 == 0)); then
+    if someone_came || ((SECONDS - viewed >= 60 || stale && look >= next)); then
       if view_pool; then unseen=0
       else stale=1 unseen=$((unseen + 1)) next=$((look + (unseen < 5 ? unseen : 10)))
       fi
     fi
-    if [[ -n $primary ]]; then decide; else printf '%s\n' "$EPOCHSECONDS" >"$notes"; fi
+    if [[ -n $primary ]]; then decide; else troubled=1; printf '%s\n' "$EPOCHSECONDS" >"$notes"; fi
     # A second look at one that was silent comes sooner.
-    if [[ " ${answers[*]} " == *' silent '* ]]; then pause 0.2; else pause "$every"; fi
+    if [[ " ${answers[*]} " == *' silent '* ]]; then pause 0.2
+    elif [[ -n $troubled ]]; then pause "$closely"
+    else pause "$every"
+    fi
   done
 }
 

@@ -69,9 +69,12 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
 /// What `up` would look at before it begins.
 async fn machine(project: &Project) -> Result<(Vec<Check>, Containers)> {
     let mut checks = Vec::new();
-    let containers = match checks::look(project).await {
+    let containers = match checks::look_at_everything(project).await {
         Ok(machine) => {
-            checks.extend(doctor::versions(&machine.engine, &machine.compose));
+            checks.extend(doctor::versions(
+                &machine.engine,
+                &machine.compose.unwrap_or_default(),
+            ));
             checks.push(Check::ok("machine", About::Machine, machine.room));
             if workdir::refuse_without_cluster(&project.topology.folder).is_ok() {
                 let outdated = outdated(project, &machine.containers);

@@ -9,7 +9,6 @@ use crate::hazards;
 use crate::health::{self, Finding, State, Watcher};
 use crate::observe;
 use crate::observed::{CacheFacts, Observed};
-use crate::postgres::Session;
 use crate::project::Project;
 use crate::settings::{Choice, QueryCache};
 use crate::topology::{BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
@@ -33,16 +32,35 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         .get(POOL_SERVICE)
         .filter(|pool| pool.is_running())
         .cloned();
-    let watcher = async {
-        match &pool {
-            Some(pool) => Watcher::findings(topology, observe::watcher(&project, pool).await.as_ref()),
-            None => Vec::new(),
+    let master = topology.master();
+    let asks_master = containers
+        .get(&master.service())
+        .is_some_and(|container| container.answers(master.port));
+    let hazards = async {
+        match asks_master {
+            true => hazards::look(&project, 1).await,
+            false => Vec::new(),
         }
     };
-    let (observed, reasons) = join(observe::servers(&project, containers), watcher).await;
+    let wants_cache = project.settings.cache != QueryCache::Off;
+    let servers = observe::servers_and_cache(&project, containers, wants_cache);
+    let ((observed, cache), hazards) = join(servers, hazards).await;
+    let reasons = match &pool {
+        Some(pool) => {
+            let watcher = observe::watcher(&project, &observed, pool).await;
+            Watcher::findings(topology, watcher.as_ref())
+        }
+        None => Vec::new(),
+    };
     let mut report = report(topology, &observed, reasons);
-    report.cache = cache(&project, &observed).await;
-    hazards(&project, &observed, &mut report).await;
+    report.cache = cache.map(|facts| CacheRow {
+        mode: project.settings.cache.word(),
+        ttl_seconds: project.settings.cache_ttl,
+        facts,
+    });
+    if observed.facts(master.id).is_some() {
+        add_hazards(&project, &hazards, &mut report);
+    }
     if args.json {
         ui.result(&serde_json::to_string_pretty(&report)?);
     } else {
@@ -141,28 +159,10 @@ fn report(topology: &Topology, observed: &Observed, reasons: Vec<Finding>) -> Re
     }
 }
 
-async fn cache(project: &Project, observed: &Observed) -> Option<CacheRow> {
-    let settings = &project.settings;
-    observed
-        .pool
-        .got()
-        .filter(|_| settings.cache != QueryCache::Off)?;
-    let endpoint = observe::endpoint(settings, project.topology.pool_port);
-    Some(CacheRow {
-        mode: settings.cache.word(),
-        ttl_seconds: settings.cache_ttl,
-        facts: Session::new(endpoint).cache_facts().await.ok()?,
-    })
-}
-
 /// Adds what the query cache may serve wrongly.
-async fn hazards(project: &Project, observed: &Observed, report: &mut Report) {
-    if observed.facts(project.topology.master().id).is_none() {
-        return;
-    }
-    let found = hazards::look(project, 1).await;
-    report.warnings = hazards::warnings(project, &found);
-    let mixed = hazards::refuse_mixed(&found).err();
+fn add_hazards(project: &Project, found: &[hazards::Found], report: &mut Report) {
+    report.warnings = hazards::warnings(project, found);
+    let mixed = hazards::refuse_mixed(found).err();
     let problems = mixed.map(|failure| failure.problems).unwrap_or_default();
     report
         .findings

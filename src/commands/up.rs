@@ -156,7 +156,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner)
     data::refuse_orphans_in_volumes(project, &machine.containers).await?;
 
     // After the files are written: servers are judged by them.
-    let observed = observe::servers(project, machine.containers).await;
+    let observed = observe::servers_patiently(project, machine.containers).await;
     let steps = reconcile::containers(&project.topology, &project.rendering, &observed);
     for step in &steps {
         ui.detail(&step.to_string());
@@ -228,7 +228,7 @@ pub async fn dry_run(project: &Project, ui: Ui) -> Result<()> {
     logins::refuse_edited(project, &machine.containers).await?;
     let mut steps: Vec<Planned> = reconcile::files(&project.changes);
     steps.extend(reconcile::images(&project.rendering, &machine.missing_images));
-    let observed = observe::servers(project, machine.containers).await;
+    let observed = observe::servers_patiently(project, machine.containers).await;
     steps.extend(reconcile::containers(
         &project.topology,
         &project.rendering,

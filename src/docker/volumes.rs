@@ -9,7 +9,7 @@ use crate::process::Argv;
 use crate::topology;
 
 /// The label by which a node's volume, like its container, tells which node's it is.
-const NODE_LABEL: &str = "pgcluster.node";
+pub(super) const NODE_LABEL: &str = "pgcluster.node";
 
 /// Node → name of its volume.
 pub type Volumes = BTreeMap<u32, String>;

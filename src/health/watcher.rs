@@ -1,10 +1,23 @@
 //! What the watcher beside Pgpool-II (`templates/pool-watch.sh`) thinks of the nodes.
 
 use super::Finding;
-use crate::topology::{POOL_SERVICE, Topology};
+use crate::observed::WatcherQuery;
+use crate::topology::{self, POOL_SERVICE, Topology};
 
 /// It looks every two seconds; one look may take ten where a node is frozen.
 const OVERDUE: u64 = 30;
+
+/// Its letters and words, as in its function `judge`.
+const REASONS: &[(&str, &str)] = &[
+    ("s", "does not answer"),
+    ("a", "is away"),
+    ("b", "is starting or stopping"),
+    ("u", "cannot be judged while the primary does not answer"),
+    ("c", "does not stream"),
+    ("n", "is not waited for by commits"),
+    ("l", "is behind by more than MAX_REPLICA_LAG"),
+    ("w", "well"),
+];
 
 /// Its report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +39,23 @@ impl Watcher {
         });
         Some(Watcher {
             age,
+            out: out.collect(),
+        })
+    }
+
+    /// Reads its report out of the query that it asks the primary; `None` where it is another's, or was cut.
+    pub fn of_query(watcher: &WatcherQuery, role: &str) -> Option<Watcher> {
+        let (report, _) = watcher
+            .query
+            .strip_prefix("SELECT 'pool-watch")?
+            .split_once(".'")?;
+        let out = report.split_whitespace().filter_map(|word| {
+            let (number, letter) = word.split_at_checked(word.len() - 1)?;
+            let (_, reason) = REASONS.iter().find(|(short, _)| *short == letter)?;
+            Some((topology::service(number.parse().ok()?), (*reason).to_owned()))
+        });
+        (watcher.role == role).then(|| Watcher {
+            age: watcher.age.max(0.0) as u64,
             out: out.collect(),
         })
     }
@@ -75,6 +105,49 @@ mod tests {
             .map(|finding| format!("{}: {}", finding.node, finding.problem))
             .collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn its_report_stands_in_its_query() {
+        fn check(query: &str, role: &str, expected: Option<&[(&str, &str)]>) {
+            let query = WatcherQuery {
+                age: 1.9,
+                role: role.into(),
+                query: query.into(),
+            };
+            let expected = expected.map(|out| Watcher {
+                age: 1,
+                out: out
+                    .iter()
+                    .map(|(service, reason)| ((*service).into(), (*reason).into()))
+                    .collect(),
+            });
+            assert_eq!(Watcher::of_query(&query, "pool"), expected, "{query:?}");
+        }
+        check("SELECT 'pool-watch .' WHERE false", "pool", Some(&[]));
+        check(
+            "SELECT 'pool-watch  1c 12s.' WHERE",
+            "pool",
+            Some(&[
+                ("postgres-slave1", "does not stream"),
+                ("postgres-slave12", "does not answer"),
+            ]),
+        );
+        check("SELECT 'pool-watch .' WHERE false", "somebody", None);
+        check("SELECT 'pool-watch  1c 12", "pool", None);
+        check("SELECT 1", "pool", None);
+    }
+
+    #[test]
+    fn every_word_of_the_script_has_its_letter() {
+        let script = include_str!("../../templates/pool-watch.sh");
+        for (letter, reason) in REASONS {
+            let quoted = format!("letter={letter} verdict='{reason}'");
+            // One word stands without quotes.
+            let bare = format!("letter={letter} verdict={reason} ");
+            assert!(script.contains(&quoted) || script.contains(&bare), "{quoted}");
+        }
+        assert_eq!(script.matches("letter=").count(), REASONS.len());
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Session {
     /// What may be wrong without anyone noticing.
     ///
     /// # Errors
-    /// Why the server did not answer within [`super::PATIENCE`].
+    /// Why the server did not answer within its patience.
     pub async fn trouble(&mut self) -> Result<NodeFacts, Silence> {
         let text = self.value(QUESTIONS).await?.unwrap_or_default();
         serde_json::from_str(&text).map_err(|error| Silence {

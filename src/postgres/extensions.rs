@@ -51,6 +51,7 @@ impl Session {
     /// # Errors
     /// What the server said.
     pub async fn create_extension(&mut self, name: &str) -> Result<(), Silence> {
+        self.marked = true;
         let sql = format!(
             "SET client_min_messages = warning; {}",
             extensions::statement(name)

@@ -8,6 +8,7 @@ use crate::observed::Silence;
 impl Session {
     /// Makes the place for the marker; only on the primary.
     pub async fn prepare_marker(&mut self) -> Result<(), Silence> {
+        self.marked = true;
         self.query(
             "SET client_min_messages = warning; \
              CREATE SCHEMA IF NOT EXISTS pgcluster; \
@@ -20,6 +21,7 @@ impl Session {
 
     /// Writes the marker and says which node took it. `value` is letters and digits.
     pub async fn write_marker(&mut self, value: &str) -> Result<String, Silence> {
+        self.marked = true;
         let sql = format!(
             "INSERT INTO pgcluster.marker (value, written_at) VALUES ('{value}', clock_timestamp()) \
              ON CONFLICT (id) DO UPDATE SET value = excluded.value, written_at = excluded.written_at \

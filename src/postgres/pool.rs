@@ -6,24 +6,42 @@ use super::{Session, SimpleQueryRow};
 use crate::observed::{Backend, Silence};
 
 impl Session {
-    /// The nodes as Pgpool sees them; only for a session with Pgpool.
+    /// The nodes as Pgpool has them; only for a session with Pgpool.
+    ///
+    /// From its memory: for `SHOW POOL_NODES` it logs in to every node, one after the other.
     ///
     /// # Errors
     /// As [`Session::facts`].
     pub async fn backends(&mut self) -> Result<BTreeMap<u32, Backend>, Silence> {
-        let rows = self.query("SHOW POOL_NODES").await?;
+        let rows = self.query("SHOW POOL_BACKEND_STATS").await?;
         Ok(rows.iter().filter_map(backend).collect())
+    }
+
+    /// Bytes that each standby in the pool is behind the primary, as Pgpool last measured; only for a session with it.
+    ///
+    /// # Errors
+    /// As [`Session::facts`].
+    pub async fn pool_delays(&mut self) -> Result<Vec<u64>, Silence> {
+        let rows = self.query("SHOW POOL_NODES").await?;
+        let delay = |row: &SimpleQueryRow| {
+            let used = backend(row)?.1;
+            let counts = used.role == "standby" && used.is_up();
+            counts
+                .then(|| row.get("replication_delay")?.parse().ok())
+                .flatten()
+        };
+        Ok(rows.iter().filter_map(delay).collect())
     }
 
     /// Whether any of these nodes may be given a new session to read for.
     pub async fn weighs(&mut self, ids: &[u32]) -> Result<bool, Silence> {
-        let backends = self.backends().await?;
-        let weight = |id: &u32| {
-            backends
-                .get(id)
-                .and_then(|backend| backend.weight.parse::<f64>().ok())
+        let rows = self.query("SHOW POOL_NODES").await?;
+        let weighs = |row: &SimpleQueryRow| {
+            let id = row.get("node_id")?.parse().ok()?;
+            let weight: f64 = row.get("lb_weight")?.parse().ok()?;
+            Some(ids.contains(&id) && weight > 0.0)
         };
-        Ok(ids.iter().any(|id| weight(id).is_some_and(|weight| weight > 0.0)))
+        Ok(rows.iter().filter_map(weighs).any(|weighs| weighs))
     }
 
     /// How many sessions of clients that are connected read from these nodes: detaching one ends them.
@@ -50,9 +68,7 @@ fn backend(row: &SimpleQueryRow) -> Option<(u32, Backend)> {
             id,
             status: text("status"),
             role: text("role"),
-            weight: text("lb_weight"),
             selects: text("select_cnt").parse().unwrap_or(0),
-            delay: text("replication_delay").parse().unwrap_or(0),
         },
     ))
 }

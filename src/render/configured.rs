@@ -24,17 +24,22 @@ pub struct Assigned {
 }
 
 /// Reads `start` and what it includes. `files` are named as in the node's folder: `config/postgresql.conf`.
-pub fn read(start: &str, files: &BTreeMap<String, Vec<u8>>) -> Configured {
+pub fn read(start: &str, files: &BTreeMap<String, impl AsRef<[u8]>>) -> Configured {
     let mut configured = Configured::new();
     read_file(start, files, 0, &mut configured);
     configured
 }
 
-fn read_file(file: &str, files: &BTreeMap<String, Vec<u8>>, depth: usize, configured: &mut Configured) {
+fn read_file(
+    file: &str,
+    files: &BTreeMap<String, impl AsRef<[u8]>>,
+    depth: usize,
+    configured: &mut Configured,
+) {
     let Some(bytes) = files.get(file).filter(|_| depth <= MAX_DEPTH) else {
         return;
     };
-    for (line, text) in (1..).zip(String::from_utf8_lossy(bytes).lines()) {
+    for (line, text) in (1..).zip(String::from_utf8_lossy(bytes.as_ref()).lines()) {
         let Some((name, value)) = assignment(text) else {
             continue;
         };

@@ -86,17 +86,20 @@ pub fn configured(sources: &Sources, node: &Node, rendered: &[Rendered]) -> Conf
         true => &sources.master,
         false => &sources.slave_template,
     };
-    let mut files = users.clone();
+    let own = users
+        .iter()
+        .map(|(path, content)| (path.clone(), content.as_slice()));
+    let mut files: BTreeMap<String, &[u8]> = own.collect();
     let prefix = format!("{}/", node.title());
     let below = |path: &str| path.strip_prefix(&prefix).map(str::to_owned);
     files.extend(
         rendered
             .iter()
-            .filter_map(|file| Some((below(&file.path)?, file.content.clone()))),
+            .filter_map(|file| Some((below(&file.path)?, file.content.as_slice()))),
     );
     files.remove(LOCAL);
     if let Some(local) = sources.locals.get(&node.id) {
-        files.insert(LOCAL.to_owned(), local.clone());
+        files.insert(LOCAL.to_owned(), local);
     }
     configured::read("config/cluster.conf", &files)
 }
@@ -105,8 +108,8 @@ pub fn configured(sources: &Sources, node: &Node, rendered: &[Rendered]) -> Conf
 pub fn pool_configured(rendered: &[Rendered]) -> Configured {
     let files = rendered
         .iter()
-        .map(|file| (file.path.clone(), file.content.clone()));
-    configured::read("pgpool/pgpool.conf", &files.collect())
+        .map(|file| (file.path.clone(), file.content.as_slice()));
+    configured::read("pgpool/pgpool.conf", &files.collect::<BTreeMap<_, _>>())
 }
 
 /// A node's own file, from its folder.

@@ -11,6 +11,8 @@ mod doctor;
 #[cfg(unix)]
 mod down;
 #[cfg(unix)]
+mod engine;
+#[cfg(unix)]
 mod extensions;
 #[cfg(unix)]
 #[path = "fake_docker/mod.rs"]

@@ -6,6 +6,7 @@ mod drivers;
 mod engine;
 mod evidence;
 mod files;
+mod meter;
 mod outcome;
 mod replication;
 mod running;
@@ -24,6 +25,7 @@ use std::sync::Once;
 
 pub use drivers::drivers;
 pub use engine::docker;
+pub use meter::{LOG_EVERYTHING, Meter};
 pub use outcome::{Outcome, eventually};
 pub use replication::services;
 pub use running::Running;
@@ -139,6 +141,13 @@ impl Cluster {
     /// The same where `path` alone is on PATH.
     pub fn run_with_path(&self, path: &Path, words: &[&str]) -> Outcome {
         let outcome = Outcome::of(self.pgcluster(words).env("PATH", path));
+        self.note(&outcome);
+        outcome
+    }
+
+    /// The same with these variables.
+    pub fn run_with(&self, variables: &[(&str, &str)], words: &[&str]) -> Outcome {
+        let outcome = Outcome::of(self.pgcluster(words).envs(variables.iter().copied()));
         self.note(&outcome);
         outcome
     }

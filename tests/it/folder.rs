@@ -10,6 +10,9 @@ use std::time::SystemTime;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+/// Where no engine listens.
+pub const NO_ENGINE: &str = "unix:///nowhere/docker.sock";
+
 /// Removed when dropped.
 pub struct Folder {
     _parent: TempDir,
@@ -78,6 +81,8 @@ impl Folder {
     pub fn pgcluster(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgcluster"));
         command.env_clear().current_dir(&self.root).args(args);
+        // The machine's engine is nothing to these tests.
+        command.env("DOCKER_HOST", NO_ENGINE);
         for name in ["PATH", "HOME", "SystemRoot", "TEMP", "TMP", "USERPROFILE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);

@@ -64,9 +64,15 @@ fn each_effect_has_one_home() {
     check("tempfile_in", &["src/workdir/mod.rs"]);
     check("fs::write", &["src/workdir/lock.rs"]);
     check("remove_dir_all", &["src/deletion.rs"]);
+    check("hyper", &["src/engine.rs"]);
     check(
         "env::var",
-        &["src/env_file.rs", "src/process.rs", "src/project.rs"],
+        &[
+            "src/engine.rs",
+            "src/env_file.rs",
+            "src/process.rs",
+            "src/project.rs",
+        ],
     );
 }
 

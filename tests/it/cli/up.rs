@@ -7,7 +7,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 
 use super::fake_docker::FakeDocker;
-use crate::folder::{Folder, env_with_free_ports};
+use crate::folder::{Folder, NO_ENGINE, env_with_free_ports};
 
 /// Passwords that no other text contains.
 const PASSWORDS: &str = "POSTGRES_PASSWORD=Hush1\nREPLICATION_PASSWORD=Hush2\nPOOL_PASSWORD=Hush3\n";
@@ -207,6 +207,7 @@ fn an_interrupt_ends_it_and_says_how_to_go_on() {
         .current_dir(folder.root())
         .env_clear()
         .env("PATH", docker.path())
+        .env("DOCKER_HOST", NO_ENGINE)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -104,8 +104,10 @@ fn whatever_stops_and_starts_in_any_order_is_up_in_the_pool_afterwards() {
     traffic.ends_with_nothing_lost(&cluster);
 }
 
+/// Without a process for each process, which on a busy machine takes longer than the watcher does.
 const PIDS_OF_THE_WATCHER: &str = "for process in /proc/[0-9]*; do \
-    if tr '\\0' ' ' <$process/cmdline 2>/dev/null | grep -q '^bash /pool/pool-watch.sh'; then echo ${process#/proc/}; fi; \
+    { mapfile -d '' -t words <$process/cmdline; } 2>/dev/null; \
+    if [[ ${words[*]} == 'bash /pool/pool-watch.sh'* ]]; then echo ${process#/proc/}; fi; \
     done | sort | tr '\\n' ' '";
 
 /// A busy machine may need a second attempt: "unable to freeze".

@@ -3,6 +3,7 @@
 mod cache;
 mod compose_only;
 mod consistency;
+mod costs;
 mod daily;
 mod elastic;
 mod extensions;
