@@ -63,6 +63,19 @@ refuse_unknown_extensions() {
   done < <(cat "$node"/config/cluster_*.sql 2>/dev/null)
 }
 
+# A copy of files that no server uses yet is a whole cluster, and is unpacked in a tenth of the time of a base
+# backup. It holds what pgdata holds, so only root can read it. Without it the replicas clone.
+pack_copy() { # while the new data goes to the disk
+  [[ -d ${copy%/*} ]] && (umask 077 && run_as_postgres tar --create --directory="$new" . >"$copy.new")
+}
+
+# Before the server starts: a replica that finds a server and no copy takes a base backup. Afterwards the copy serves
+# for a minute, if `up` does not remove it before. The process that waits belongs to the container's init.
+offer_copy() {
+  mv "$copy.new" "$copy"
+  (exec 7<&-; pause 60; rm -f "$copy") &
+}
+
 initialise() {
   local log=$private/init.log superuser_password replication_password pool_password
   superuser_password=$(secret postgres_password)
@@ -83,10 +96,15 @@ initialise() {
   extensions database "$POSTGRES_DB"
   rm "$private/init.sql"
   rm "$log"
+  # The replicas wait for the copy, so it is made while the disk takes the data; and after the rename it is of a cluster
+  # that is there.
+  pack_copy & packing=$!
   finish_data
+  if wait "$packing"; then (offer_copy) || true; else rm -f "$copy.new"; fi
   say "initialised"
 }
 
 prepare_node
+rm -f "$copy" "$copy.new" 2>/dev/null || true   # of another start
 if has_data; then check_data; else initialise; fi
 serve

@@ -5,6 +5,8 @@
 shopt -s inherit_errexit
 
 node=/node data=/node/pgdata new=/node/pgdata.new
+# shellcheck disable=SC2034
+copy=/newborn/copy.tar                  # of a cluster that was just made, for its first replicas
 private=/run/pgcluster                  # tmpfs, closed to everyone but postgres: passwords in files
 # shellcheck disable=SC2034
 patience=60                             # seconds to wait for another node before Docker's restart

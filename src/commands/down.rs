@@ -91,6 +91,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let argv = workdir::compose(&folder, &project).down();
     ui.detail(&argv.pasteable());
     process::run(&argv, &folder, DOWN_LIMIT).await?;
+    workdir::remove_newborn_copy(&folder);
     refuse_folders_in_use(&folder, &doomed.directories)?;
     refuse_volumes_in_use(&folder, &doomed.volumes).await?;
     delete(&folder, &doomed.directories).await?;

@@ -141,6 +141,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     let there = observed.containers.clone();
     let starting = execute::containers(project, &there, &steps);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
+    workdir::remove_newborn_copy(&project.topology.folder);
     let (missing, updates) = extend::look(project).await?;
     for step in &missing {
         ui.detail(&step.to_string());

@@ -18,7 +18,7 @@ pub use lock::{Lock, is_in_use};
 use crate::assets::read_if_there;
 use crate::error::{Failure, Kind, Problem};
 use crate::render::Rendered;
-use crate::topology::{self, PRIVATE_FOLDER};
+use crate::topology::{self, NEWBORN_FOLDER, PRIVATE_FOLDER};
 
 /// The project folder as an absolute path; it must exist.
 ///
@@ -163,6 +163,14 @@ pub fn write(folder: &Path, file: &Rendered) -> Result<()> {
         Ok(())
     };
     attempt().with_context(|| format!("cannot write {}", target.display()))
+}
+
+/// Removes the copy that the master made of itself for its first replicas; without an error where it cannot, as the
+/// master's container removes it too, and no replica uses one that is out of date.
+pub fn remove_newborn_copy(folder: &Path) {
+    for name in ["copy.tar", "copy.tar.new"] {
+        let _ = fs::remove_file(folder.join(NEWBORN_FOLDER).join(name));
+    }
 }
 
 /// A file that only this user can read, where nobody else may look either; deleted when what is returned is dropped.
