@@ -86,8 +86,9 @@ initialise() {
   new_data
   # The locale decides about sorting (built in, the same on every machine) and, by libc's C.UTF-8, what a
   # letter is in full-text search. One sync at the end replaces those of each step. The rules for logging in
-  # are cluster_hba.conf: those that initdb writes let nobody in.
-  run_as_postgres initdb -D "$new" --username=postgres --auth=reject --encoding=UTF8 --locale=C.UTF-8 \
+  # are cluster_hba.conf: those that initdb writes let nobody in. Without TZ initdb compares the machine's time zone
+  # with all that there are, for a configuration that nobody reads: that takes as long as half of the rest.
+  TZ=GMT run_as_postgres initdb -D "$new" --username=postgres --auth=reject --encoding=UTF8 --locale=C.UTF-8 \
     --locale-provider=builtin --builtin-locale=C.UTF-8 --data-checksums --no-sync --no-instructions \
     >"$log" 2>&1 || { cat "$log" >&2; say "initdb failed"; exit 1; }
   extensions template1 template1

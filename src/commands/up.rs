@@ -142,7 +142,9 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     let starting = execute::containers(project, &there, &steps);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
     workdir::remove_newborn_copy(&project.topology.folder);
-    let (missing, updates) = extend::look(project).await?;
+    // The proof does not depend on extensions, but is worth nothing where their database is missing.
+    let (extensions, proof) = tokio::join!(extend::look(project), prove::prove(project, &settled));
+    let (missing, updates) = extensions?;
     for step in &missing {
         ui.detail(&step.to_string());
     }
@@ -150,7 +152,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, timeout: Duratio
     for update in updates {
         board.note(&update);
     }
-    prove::prove(project, &settled).await
+    proof
 }
 
 /// The machine, unless the data of this cluster is somewhere else: that matters more than a busy port.
