@@ -77,7 +77,7 @@ offer_copy() {
 }
 
 initialise() {
-  local log=$private/init.log superuser_password replication_password pool_password
+  local log=$private/init.log superuser_password replication_password pool_password packing
   superuser_password=$(secret postgres_password)
   replication_password=$(secret replication_password)
   pool_password=$(secret pool_password)
@@ -97,11 +97,12 @@ initialise() {
   extensions database "$POSTGRES_DB"
   rm "$private/init.sql"
   rm "$log"
-  # The replicas wait for the copy, so it is made while the disk takes the data; and after the rename it is of a cluster
-  # that is there.
+  # The replicas wait for the copy, so it is made while the disk takes the data, and offered when this cluster is there.
   pack_copy & packing=$!
-  finish_data
-  if wait "$packing"; then (offer_copy) || true; else rm -f "$copy.new"; fi
+  sync --file-system "$new"
+  wait "$packing" || packing=
+  into_place
+  if [[ -n $packing ]]; then (offer_copy) || true; else rm -f "$copy.new"; fi
   say "initialised"
 }
 
