@@ -63,8 +63,21 @@ refuse_unknown_extensions() {
   done < <(cat "$node"/config/cluster_*.sql 2>/dev/null)
 }
 
+# A copy of files that no server uses yet is a whole cluster, and is unpacked in a tenth of the time of a base
+# backup. It holds what pgdata holds, so only root can read it. Without it the replicas clone.
+pack_copy() { # while the new data goes to the disk
+  [[ -d ${copy%/*} ]] && (umask 077 && run_as_postgres tar --create --directory="$new" . >"$copy.new")
+}
+
+# Before the server starts: a replica that finds a server and no copy takes a base backup. Afterwards the copy serves
+# for a minute, if `up` does not remove it before. The process that waits belongs to the container's init.
+offer_copy() {
+  mv "$copy.new" "$copy"
+  (exec 7<&-; pause 60; rm -f "$copy") &
+}
+
 initialise() {
-  local log=$private/init.log superuser_password replication_password pool_password
+  local log=$private/init.log superuser_password replication_password pool_password packing
   superuser_password=$(secret postgres_password)
   replication_password=$(secret replication_password)
   pool_password=$(secret pool_password)
@@ -73,8 +86,9 @@ initialise() {
   new_data
   # The locale decides about sorting (built in, the same on every machine) and, by libc's C.UTF-8, what a
   # letter is in full-text search. One sync at the end replaces those of each step. The rules for logging in
-  # are cluster_hba.conf: those that initdb writes let nobody in.
-  run_as_postgres initdb -D "$new" --username=postgres --auth=reject --encoding=UTF8 --locale=C.UTF-8 \
+  # are cluster_hba.conf: those that initdb writes let nobody in. Without TZ initdb compares the machine's time zone
+  # with all that there are, for a configuration that nobody reads: that takes as long as half of the rest.
+  TZ=GMT run_as_postgres initdb -D "$new" --username=postgres --auth=reject --encoding=UTF8 --locale=C.UTF-8 \
     --locale-provider=builtin --builtin-locale=C.UTF-8 --data-checksums --no-sync --no-instructions \
     >"$log" 2>&1 || { cat "$log" >&2; say "initdb failed"; exit 1; }
   extensions template1 template1
@@ -83,10 +97,16 @@ initialise() {
   extensions database "$POSTGRES_DB"
   rm "$private/init.sql"
   rm "$log"
-  finish_data
+  # The replicas wait for the copy, so it is made while the disk takes the data, and offered when this cluster is there.
+  pack_copy & packing=$!
+  sync --file-system "$new"
+  wait "$packing" || packing=
+  into_place
+  if [[ -n $packing ]]; then (offer_copy) || true; else rm -f "$copy.new"; fi
   say "initialised"
 }
 
 prepare_node
+rm -f "$copy" "$copy.new" 2>/dev/null || true   # of another start
 if has_data; then check_data; else initialise; fi
 serve

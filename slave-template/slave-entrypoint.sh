@@ -1,5 +1,5 @@
 #!/bin/bash
-# A node that begins as a replica: clones the primary where there is no data yet, and starts it.
+# A node that begins as a replica: becomes a copy of the primary where there is no data yet, and starts it.
 # What it is afterwards follows from its data (standby.signal), not from this file's name.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=node-common.sh
@@ -20,16 +20,56 @@ clone() {
     --no-password --no-sync --no-manifest >/dev/null 2>"$log"
 }
 
+wait_for_primary() {
+  until accepts "$PRIMARY_HOST"; do
+    ((SECONDS < deadline)) || give_up
+    pause 0.05
+  done
+}
+
+# The primary offers a copy before its server starts: where that accepts and no copy is there, none comes.
+find_copy() {
+  local looks=0
+  until [[ -f $copy ]]; do
+    if ((looks++ % 10 == 0)) && accepts "$PRIMARY_HOST"; then [[ -f $copy ]]; return; fi
+    ((SECONDS < deadline)) || give_up
+    pause 0.05
+  done
+}
+
+# Unpacks the primary's copy of itself as it was made. A slot that begins where the copy ends, in the same history,
+# says that the primary has made no checkpoint since: it has removed no WAL, and keeps for this replica all that the
+# copy lacks. Everything else (another cluster, a primary that has moved on, half a copy) is not used.
+unpack_copy() {
+  local facts id redo line answers=()
+  find_copy || return 1
+  new_data
+  run_as_postgres tar --extract --directory="$new" <"$copy" 2>"$log" || return 1
+  facts=$(as_postgres pg_controldata -D "$new" 2>"$log") || return 1
+  [[ $facts =~ 'Database system identifier: '\ *([0-9]+) ]] || return 1
+  id=${BASH_REMATCH[1]}
+  [[ $facts =~ 'Database cluster state: '\ *'shut down'$'\n' ]] || return 1
+  [[ $facts =~ 'REDO location: '\ *([0-9A-F/]+)$'\n' ]] || return 1
+  redo=${BASH_REMATCH[1]}
+  wait_for_primary
+  # The slot may be there, of an attempt that was cut short. Each answer is a line.
+  run_as_postgres psql -XqAt -d "replication=true" -c IDENTIFY_SYSTEM \
+    -c "CREATE_REPLICATION_SLOT \"$SLOT\" PHYSICAL RESERVE_WAL" \
+    -c "READ_REPLICATION_SLOT \"$SLOT\"" >"$private/slot" 2>"$log" || return 1
+  while read -r line; do answers+=("$line"); done <"$private/slot"
+  if [[ ${answers[0]-} == "$id|1|"* && ${answers[-1]} == "physical|$redo|1" ]]; then return; fi
+  drop_slot || true
+  return 1
+}
+
 clone_until_done() {
   local log=$private/clone.log last='' reason='the primary does not accept connections'
   export PGPASSFILE=$private/pgpass PGHOST=$PRIMARY_HOST PGUSER=$REPLICATION_USER
   export PGAPPNAME=clone:$NODE_NAME PGCONNECT_TIMEOUT=5
-  local deadline=$((SECONDS + patience))
-  while true; do
-    until accepts "$PRIMARY_HOST"; do
-      ((SECONDS < deadline)) || give_up
-      pause 0.1
-    done
+  local deadline=$((SECONDS + patience)) how=cloned
+  if unpack_copy; then how="unpacked the primary's copy"; else rm -rf "$new"; fi
+  until [[ $how != cloned ]]; do
+    wait_for_primary
     clone && break
     reason=$(<"$log")
     if [[ $reason == *"\"$SLOT\" already exists"* ]]; then drop_slot || true; fi
@@ -43,7 +83,7 @@ clone_until_done() {
   chown postgres:postgres "$new/standby.signal"
   finish_data
   unset PGPASSFILE PGHOST PGUSER PGAPPNAME PGCONNECT_TIMEOUT
-  say "cloned"
+  say "$how"
 }
 
 prepare_node

@@ -289,10 +289,9 @@ impl Project {
     }
 
     fn write_some(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
-        for change in self.changes.iter().filter(|change| wanted(&change.file.path)) {
-            workdir::write(&self.topology.folder, &change.file)?;
-        }
-        Ok(())
+        let files = self.changes.iter().map(|change| &change.file);
+        let files: Vec<&Rendered> = files.filter(|file| wanted(&file.path)).collect();
+        workdir::write_all(&self.topology.folder, &files)
     }
 }
 

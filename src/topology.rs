@@ -16,6 +16,9 @@ pub const SECRETS_FOLDER: &str = ".pgcluster/secrets";
 /// The roles that `pgcluster user` made, with their passwords, in a folder that the pool sees.
 pub const LOGINS_FILE: &str = ".pgcluster/logins/users";
 
+/// Where the master's container puts a copy of its newly made cluster, for the first replicas.
+pub const NEWBORN_FOLDER: &str = ".pgcluster/newborn";
+
 pub const MASTER_SERVICE: &str = "postgres-master";
 pub const POOL_SERVICE: &str = "pgpool-loadbalancer";
 /// Only in the connection modes that need it.

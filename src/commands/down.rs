@@ -65,6 +65,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let argv = workdir::compose(&folder, &project).down();
     ui.detail(&argv.pasteable());
     process::run(&argv, &folder, DOWN_LIMIT).await?;
+    workdir::remove_newborn_copy(&folder);
     doomed.delete(&folder, &project).await?;
     if args.remove_volumes && fs::metadata(folder.join(LOGINS_FILE)).is_ok_and(|file| file.len() > 0) {
         // The roles went with the data.

@@ -172,7 +172,10 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner)
     let starting = execute::containers(project, &there, &steps);
     let timeout = Duration::from_secs(manner.timeout);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
-    let (missing, updates) = extend::look(project).await?;
+    workdir::remove_newborn_copy(&project.topology.folder);
+    // The proof does not depend on extensions, but is worth nothing where their database is missing.
+    let (extensions, proof) = tokio::join!(extend::look(project), prove::prove(project, &settled));
+    let (missing, updates) = extensions?;
     for step in &missing {
         ui.detail(&step.to_string());
     }
@@ -180,8 +183,7 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner)
     for update in updates {
         board.note(&update);
     }
-    let proof = prove::prove(project, &settled).await?;
-    Ok(Done { proof, cut })
+    Ok(Done { proof: proof?, cut })
 }
 
 /// The machine, unless the data of this cluster is somewhere else: that matters more than a busy port.

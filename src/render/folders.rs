@@ -11,7 +11,7 @@ use crate::assets::{CONFIG_FOLDER, LOCAL_CONF, Sources};
 use crate::error::Failure;
 use crate::extensions::{self, TEMPLATE};
 use crate::settings::Settings;
-use crate::topology::Node;
+use crate::topology::{NEWBORN_FOLDER, Node};
 
 /// A node's configuration, entrypoint and the fingerprint of its configuration.
 ///
@@ -135,6 +135,17 @@ pub fn extensions(settings: &Settings) -> [Rendered; 2] {
             extensions::script(&settings.extensions, &settings.database),
         ),
     ]
+}
+
+/// A file that is there so that its folder is, closed to others, before Docker would make it.
+pub fn newborn() -> Rendered {
+    let content = "A master that was just made puts a copy of itself here, which its first replicas unpack instead of each\n\
+                   taking a base backup. It is removed once they have it, or after a minute.\n";
+    Rendered {
+        path: format!("{NEWBORN_FOLDER}/README"),
+        content: content.into(),
+        private: true,
+    }
 }
 
 /// What Pgpool reads, and what its image is built from.

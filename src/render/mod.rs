@@ -232,6 +232,7 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
         content: sources.logins.clone(),
         private: true,
     });
+    files.push(folders::newborn());
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Rendering {
         files,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::create_folders;
+use super::write::create_folders;
 use crate::error::{Failure, Kind, Problem};
 use crate::topology::PRIVATE_FOLDER;
 

@@ -2,23 +2,25 @@
 
 mod compose_file;
 mod lock;
+mod write;
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
 
 pub use compose_file::{
     Written, compose, existing_replicas, own_compose_file, refuse_without_cluster, written,
 };
 pub use lock::{Lock, is_in_use};
+pub use write::{is_exposed, write, write_all, write_for_now};
 
 use crate::assets::read_if_there;
 use crate::error::{Failure, Kind, Problem};
 use crate::render::Rendered;
-use crate::topology::{self, PRIVATE_FOLDER};
+use crate::topology::{self, NEWBORN_FOLDER, PRIVATE_FOLDER};
 
 /// The project folder as an absolute path; it must exist.
 ///
@@ -141,113 +143,12 @@ pub fn differences(folder: &Path, files: &[Rendered]) -> Result<Vec<(Rendered, D
     Ok(differences)
 }
 
-/// Puts a file in place in one step: readers see the old content or the new, never a part.
-///
-/// # Errors
-/// The disk is full, the folder is read-only, and the like.
-pub fn write(folder: &Path, file: &Rendered) -> Result<()> {
-    let target = folder.join(&file.path);
-    let parent = target.parent().unwrap_or(folder);
-    let attempt = || -> io::Result<()> {
-        create_folders(parent, file.private)?;
-        let mut temporary = tempfile::Builder::new()
-            .prefix(".pgcluster-")
-            .tempfile_in(parent)?;
-        temporary.write_all(&file.content)?;
-        match fs::metadata(&target) {
-            // A file of the user's keeps what the user gave it, and a secret never does.
-            Ok(old) if !file.path.starts_with(PRIVATE_FOLDER) => {
-                temporary.as_file().set_permissions(old.permissions())?;
-            }
-            _ => set_mode(temporary.as_file(), file.private)?,
-        }
-        set_owner(temporary.path(), if target.exists() { &target } else { parent });
-        temporary.as_file().sync_all()?;
-        temporary.persist(&target)?;
-        Ok(())
-    };
-    attempt().with_context(|| format!("cannot write {}", target.display()))
-}
-
-/// A file that only this user can read, where nobody else may look either; deleted when what is returned is dropped.
-///
-/// # Errors
-/// As [`write`].
-pub fn write_for_now(folder: &Path, content: &[u8]) -> Result<tempfile::TempPath> {
-    let private = folder.join(PRIVATE_FOLDER);
-    let attempt = || -> io::Result<tempfile::TempPath> {
-        create_folders(&private, true)?;
-        let mut file = tempfile::Builder::new().prefix("now-").tempfile_in(&private)?;
-        file.write_all(content)?;
-        Ok(file.into_temp_path())
-    };
-    attempt().with_context(|| format!("cannot write into {}", private.display()))
-}
-
-/// Like `create_dir_all`, with modes that the container's user can pass through whatever the umask is.
-fn create_folders(folder: &Path, private: bool) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
+/// Removes the copy that the master made of itself for its first replicas; without an error where it cannot, as the
+/// master's container removes it too, and no replica uses one that is out of date.
+pub fn remove_newborn_copy(folder: &Path) {
+    for name in ["copy.tar", "copy.tar.new"] {
+        let _ = fs::remove_file(folder.join(NEWBORN_FOLDER).join(name));
     }
-    if let Some(parent) = folder.parent() {
-        create_folders(parent, private)?;
-    }
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    set_owner(folder, folder.parent().unwrap_or(folder));
-    set_folder_mode(folder, private)
-}
-
-/// What root writes into a user's folder belongs to the user; nobody else can give a file away.
-#[cfg(unix)]
-fn set_owner(path: &Path, like: &Path) {
-    use std::os::unix::fs::{MetadataExt, chown};
-    if let Ok(owner) = fs::metadata(like) {
-        let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
-    }
-}
-
-/// Whether others than the owner may read or change a file.
-#[cfg(unix)]
-pub fn is_exposed(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn set_owner(_: &Path, _: &Path) {}
-
-#[cfg(not(unix))]
-pub fn is_exposed(_: &Path) -> bool {
-    false
-}
-
-#[cfg(unix)]
-fn set_mode(file: &File, private: bool) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(if private { 0o600 } else { 0o644 }))
-}
-
-#[cfg(unix)]
-fn set_folder_mode(folder: &Path, private: bool) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(
-        folder,
-        fs::Permissions::from_mode(if private { 0o700 } else { 0o755 }),
-    )
-}
-
-/// Windows: a file inherits the access list of the user's folder, which others cannot read.
-#[cfg(not(unix))]
-fn set_mode(_: &File, _: bool) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn set_folder_mode(_: &Path, _: bool) -> io::Result<()> {
-    Ok(())
 }
 
 /// Bytes that a user may still write on the file system of `folder`.

@@ -61,7 +61,7 @@ fn each_effect_has_one_home() {
     check("println!", &["src/ui.rs"]);
     check("eprint", &["src/ui.rs"]);
     check("process::exit", &[]);
-    check("tempfile_in", &["src/workdir/mod.rs"]);
+    check("tempfile_in", &["src/workdir/write.rs"]);
     check("fs::write", &["src/workdir/lock.rs"]);
     check("remove_dir_all", &["src/deletion.rs"]);
     check("hyper", &["src/engine.rs"]);
