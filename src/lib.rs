@@ -1,14 +1,14 @@
 //! `pgcluster`: a real PostgreSQL cluster on one machine, under Docker Compose. See ARCHITECTURE.md for the map.
 
 mod advice;
-mod assets;
+pub mod assets;
 mod checks;
 pub mod cli;
 mod commands;
 mod data;
 mod docker;
 mod doctor;
-mod env_file;
+pub mod env_file;
 pub mod error;
 mod examine;
 mod execute;
@@ -29,14 +29,14 @@ mod process;
 mod project;
 mod prove;
 mod reconcile;
-mod render;
+pub mod render;
 mod roster;
 mod rotation;
 mod route;
-mod settings;
+pub mod settings;
 mod settle;
 mod target;
-mod topology;
+pub mod topology;
 mod ui;
 mod url;
 mod users;
