@@ -12,7 +12,7 @@ use pgcluster::topology::Topology;
 
 fn rendering(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("render");
-    group.measurement_time(Duration::from_secs(3));
+    group.sample_size(50).measurement_time(Duration::from_secs(3));
     let folder = tempfile::tempdir().expect("a temporary folder");
     for replicas in [3, 100, 1000] {
         let sources = Sources::read(folder.path(), replicas).expect("the embedded files");

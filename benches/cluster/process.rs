@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -37,6 +38,28 @@ pub fn finish(child: Child) -> Result<String> {
         bail!("{}\n{end}", output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// When a command that runs beside us ends.
+pub struct Ending(JoinHandle<Result<f64>>);
+
+impl Ending {
+    /// Starts the command; its time counts from `start`.
+    pub fn of(mut command: Command, start: Instant) -> Result<Ending> {
+        let child = command.spawn().with_context(|| format!("{command:?}"))?;
+        Ok(Ending(std::thread::spawn(move || {
+            finish(child)?;
+            Ok(start.elapsed().as_secs_f64())
+        })))
+    }
+
+    /// Seconds, once it has ended.
+    ///
+    /// # Errors
+    /// It did not end with success.
+    pub fn wait(self) -> Result<f64> {
+        self.0.join().expect("it cannot panic")
+    }
 }
 
 /// Runs a program and gives back what it wrote.

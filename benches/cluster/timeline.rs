@@ -161,7 +161,7 @@ fn said_at(log: &str, text: &str, began: f64) -> f64 {
     seconds.map_or(f64::NAN, |seconds| (seconds - began).rem_euclid(86_400.0))
 }
 
-const LEFT: f64 = 130.0;
+const LEFT: f64 = 150.0;
 const WIDTH: f64 = 760.0;
 const ROW: f64 = 22.0;
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::scaling::{Bare, scale, scale_words};
 use crate::contest::{Contestant, interleave};
-use crate::process::{finish, wait_until};
+use crate::process::{Ending, wait_until};
 use crate::record::Findings;
 use crate::stack::{Kind, Stack};
 use crate::wire::Session;
@@ -71,7 +71,7 @@ impl Contestant for OneMore<'_> {
         master.value("SELECT 1")?;
         pool.value("SELECT 1")?;
         let start = Instant::now();
-        let child = scale(self.stack, self.replicas, &[]).spawn()?;
+        let ending = Ending::of(scale(self.stack, self.replicas, &[]), start)?;
         wait_until("the replica streams", LIMIT, NAP, || {
             master.replaying().contains(&name)
         })?;
@@ -85,8 +85,7 @@ impl Contestant for OneMore<'_> {
             cluster_name.is_ok_and(|cluster_name| cluster_name == name)
         })?;
         let read = start.elapsed().as_secs_f64();
-        finish(child)?;
-        let ended = start.elapsed().as_secs_f64();
+        let ended = ending.wait()?;
         let named = [
             (STREAMS, streams),
             ("in the pool", pooled),

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::scaling::{Bare, has, remove_and_sync, scale, scale_words};
 use crate::contest::{Contestant, interleave};
 use crate::place;
-use crate::process::{docker, finish, run, wait_until};
+use crate::process::{Ending, docker, run, wait_until};
 use crate::record::Findings;
 use crate::stack::{Kind, Stack};
 use crate::wire::Session;
@@ -105,7 +105,7 @@ impl Contestant for ThreeMore<'_> {
         let mut master = Session::new(self.stack.master);
         master.value("SELECT 1")?;
         let start = Instant::now();
-        let child = scale(self.stack, 3, self.options).spawn()?;
+        let ending = Ending::of(scale(self.stack, 3, self.options), start)?;
         wait_until(
             "three replicas stream",
             Duration::from_secs(240),
@@ -113,8 +113,7 @@ impl Contestant for ThreeMore<'_> {
             || master.replaying().len() == 3,
         )?;
         let streams = start.elapsed().as_secs_f64();
-        finish(child)?;
-        let ended = start.elapsed().as_secs_f64();
+        let ended = ending.wait()?;
         Ok(vec![
             (STREAMS.to_owned(), streams),
             ("command ends".to_owned(), ended),
