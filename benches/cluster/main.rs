@@ -53,11 +53,10 @@ fn start() -> Result<()> {
     }
     let _guard = place::Guard;
     wire::runtime().spawn(async {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!("bench: interrupted, removing what was started");
-            let _ = tokio::task::spawn_blocking(|| drop(place::Guard)).await;
-            std::process::exit(130);
-        }
+        asked_to_stop().await;
+        eprintln!("bench: interrupted, removing what was started");
+        let _ = tokio::task::spawn_blocking(|| drop(place::Guard)).await;
+        std::process::exit(130);
     });
     let mut failed = Vec::new();
     for scenario in SCENARIOS {
@@ -75,6 +74,20 @@ fn start() -> Result<()> {
         bail!("without a result: {}", failed.join(" "));
     }
     Ok(())
+}
+
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminated = signal(SignalKind::terminate()).expect("a handler");
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 fn measure(scenario: &Scenario, runs: usize) -> Result<()> {

@@ -19,7 +19,10 @@ const LABEL: &str = "pgcluster.bench";
 pub fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
-        let folder = tempfile::Builder::new().prefix("bench-").tempdir();
+        // Beside what was built: the system's folder for temporary files may be memory.
+        let folder = tempfile::Builder::new()
+            .prefix("bench-")
+            .tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let folder = folder.expect("a temporary folder").keep();
         open_to_all(&folder);
         fs::canonicalize(folder).expect("it is there")
@@ -198,10 +201,16 @@ pub fn project_of(folder: &Path) -> String {
 /// Removes everything of this run, and lets the disk come to rest.
 pub fn clear() -> Result<()> {
     let folders = fs::read_dir(root())?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let projects: Vec<String> = folders.map(|folder| project_of(&folder)).collect();
+    let folders: Vec<PathBuf> = folders.collect();
+    let projects: Vec<String> = folders.iter().map(|folder| project_of(folder)).collect();
     remove_containers()?;
     remove_projects(|project| projects.iter().any(|ours| ours == project))?;
-    as_root(&format!("rm -rf {}/*; sync", root().display()))?;
+    // Where there are no images yet, nothing belongs to anyone else.
+    if folders.iter().any(|folder| fs::remove_dir_all(folder).is_err()) {
+        as_root(&format!("rm -rf '{}'/*", root().display()))?;
+    }
+    // Where there is such a program.
+    let _ = command("sync", [""; 0]).output();
     std::thread::sleep(Duration::from_secs(2));
     Ok(())
 }

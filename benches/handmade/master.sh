@@ -1,7 +1,7 @@
 #!/bin/bash
 # A cluster with a user and a database, as fast as PostgreSQL makes one.
 set -eu
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . /handmade/common.sh
 data=/node/master
 

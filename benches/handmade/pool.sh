@@ -1,7 +1,7 @@
 #!/bin/bash
 # Pgpool-II once all its nodes accept: started before, it takes seconds more to find them.
 set -eu
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . /handmade/common.sh
 
 node() { printf "backend_hostname%d = '%s'\nbackend_port%d = 5432\nbackend_weight%d = %d\n" "$1" "$2" "$1" "$1" "$3"; }

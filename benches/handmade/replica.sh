@@ -1,7 +1,7 @@
 #!/bin/bash
 # A clone of the master. Without WAL in it (-X none): the server streams what it lacks, in one connection instead of two.
 set -eu
-# shellcheck source=common.sh
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . /handmade/common.sh
 data=/node/$HOSTNAME
 
