@@ -6,12 +6,11 @@ use crate::place;
 use crate::process::{command, docker};
 use crate::stack::Stack;
 
-/// The connection that every pgbench here uses, with the password in a file.
+/// Where pgbench runs, with the password in a file.
 pub struct Client {
     container: String,
 }
 
-/// `--network` of a client, and how it reaches a server from there.
 impl Client {
     /// A container that waits for work: beside the cluster's containers, or, without a network, on this machine.
     pub fn start(name: &str, network: Option<&str>) -> Result<Client> {
@@ -71,10 +70,13 @@ impl Client {
     /// Transactions a second.
     pub fn rate(&self, host: &str, port: u16, options: &[&str]) -> Result<f64> {
         let said = self.pgbench(host, port, options)?;
+        // It says no rate where not one transaction came to its end in time.
+        if said.contains("actually processed: 0\n") {
+            return Ok(0.0);
+        }
         let line = said.lines().find_map(|line| line.strip_prefix("tps = "));
-        let number = line
-            .and_then(|line| line.split(' ').next())
-            .context("pgbench says no tps")?;
+        let number = line.and_then(|line| line.split(' ').next());
+        let number = number.with_context(|| format!("pgbench says no rate: {said}"))?;
         Ok(number.parse()?)
     }
 
