@@ -95,12 +95,14 @@ fn measure(scenario: &Scenario, runs: usize) -> Result<()> {
     eprintln!("{}: {}, {runs} runs", scenario.id, scenario.title);
     place::images();
     let (before, started) = (machine::load(), Instant::now());
+    // What runs now was built from it.
+    let commit = machine::commit();
     let mut found = Findings::default();
     (scenario.measure)(runs, &mut found)?;
     let record = Record {
         id: scenario.id.to_owned(),
         title: scenario.title.to_owned(),
-        commit: machine::commit(),
+        commit,
         date: machine::date(),
         machine: Machine::look()?,
         load: (before, machine::load()),
