@@ -3,7 +3,7 @@ CARGO ?= cargo
 PGCLUSTER = ./target/release/pgcluster
 
 .DEFAULT_GOAL := help
-.PHONY: help up prepare build images test test-windows dist test-dist fmt lint clean
+.PHONY: help up prepare build images test test-windows bench dist test-dist fmt lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,11 @@ test: images ## run all tests, the scenarios on real containers too
 
 test-windows: prepare ## compile for Windows, run that under wine, compare with Linux
 	@bash scripts/test-windows.sh
+
+# B12 reports what the bench `render` measured last.
+bench: images build ## measure and write BENCHMARKS.md; B='B1 B4' for some, BENCH_RUNS=1 for a trial
+	$(if $(B),$(if $(filter B12,$(B)),$(CARGO) bench --locked --bench render),$(CARGO) bench --locked --bench render)
+	$(CARGO) bench --locked --bench cluster -- $(B)
 
 dist: ## pack an archive and a Debian package into target/dist
 	@bash scripts/dist.sh

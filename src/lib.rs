@@ -1,7 +1,7 @@
 //! `pgcluster`: a real PostgreSQL cluster on one machine, under Docker Compose. See ARCHITECTURE.md for the map.
 
 mod advice;
-mod assets;
+pub mod assets;
 mod checks;
 pub mod cli;
 mod commands;
@@ -12,7 +12,7 @@ mod docker;
 mod doctor;
 mod drain;
 mod engine;
-mod env_file;
+pub mod env_file;
 pub mod error;
 mod examine;
 mod execute;
@@ -35,14 +35,14 @@ mod prove;
 mod quorum;
 mod rebuild;
 mod reconcile;
-mod render;
+pub mod render;
 mod roster;
 mod rotation;
 mod route;
-mod settings;
+pub mod settings;
 mod settle;
 mod target;
-mod topology;
+pub mod topology;
 mod turnover;
 mod ui;
 mod url;

@@ -114,7 +114,7 @@ fn decisions_are_pure() {
 
 #[test]
 fn files_stay_small_enough_to_read() {
-    for (name, text) in sources("src").into_iter().chain(sources("tests")) {
+    for (name, text) in ["src", "tests", "benches"].into_iter().flat_map(sources) {
         let lines = text.lines().count();
         assert!(lines <= 350, "{name} has {lines} lines: split it");
     }
@@ -180,7 +180,9 @@ fn the_readme_publishes_the_exit_codes_of_the_help() {
 
 #[test]
 fn scripts_keep_unix_line_ends() {
-    for folder in ["master", "slave-template", "templates", "scripts"] {
+    let benches = ["bare", "handmade", "naive", "patroni", "sleeps"].map(|name| format!("benches/{name}"));
+    let folders = ["master", "slave-template", "templates", "scripts"].map(str::to_owned);
+    for folder in folders.into_iter().chain(benches) {
         for entry in fs::read_dir(Path::new(ROOT).join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {
