@@ -76,6 +76,34 @@ offer_copy() {
   (exec 7<&-; pause 60; rm -f "$copy") &
 }
 
+# The locale decides about sorting (built in, the same on every machine) and, by libc's C.UTF-8, what a letter is in
+# full-text search. The rules for logging in are cluster_hba.conf: those that initdb writes let nobody in.
+initdb_options=(--username=postgres --auth=reject --encoding=UTF8 --locale=C.UTF-8 --locale-provider=builtin
+  --builtin-locale=C.UTF-8 --data-checksums)
+
+# One sync at the end replaces those of each step. Without TZ initdb compares the machine's time zone with all that
+# there are, for a configuration that nobody reads: that takes as long as half of the rest.
+run_initdb() {
+  rm -rf "$new"
+  new_data
+  TZ=GMT run_as_postgres initdb -D "$new" "${initdb_options[@]}" --no-sync --no-instructions >"$log" 2>&1 ||
+    { cat "$log" >&2; say "initdb failed"; exit 1; }
+}
+
+# The image has one ready that was made with the same options. It gets an identity of its own, and what pg_controldata
+# says of it decides whether it is used.
+unpack_newborn() {
+  local ready=/usr/local/share/pgcluster identity facts
+  [[ -r $ready/newborn.tar && $(<"$ready/newborn.options") == "${initdb_options[*]}" ]] || return 1
+  run_as_postgres tar --extract --directory="$new" <"$ready/newborn.tar" >"$log" 2>&1 || return 1
+  run_as_postgres perl "$ready/new-identity.pl" "$new/global/pg_control" >"$private/identity" 2>"$log" || return 1
+  identity=$(<"$private/identity")
+  run_as_postgres pg_resetwal -D "$new" >"$log" 2>&1 || return 1
+  facts=$(as_postgres pg_controldata -D "$new" 2>"$log") || return 1
+  [[ -n $identity && $facts =~ 'Database system identifier: '\ *"$identity"$'\n' ]] || return 1
+  [[ $facts =~ 'Database cluster state: '\ *'shut down'$'\n' ]]
+}
+
 initialise() {
   local log=$private/init.log superuser_password replication_password pool_password packing
   superuser_password=$(secret postgres_password)
@@ -84,13 +112,7 @@ initialise() {
   refuse_unknown_extensions
   say "initialising"
   new_data
-  # The locale decides about sorting (built in, the same on every machine) and, by libc's C.UTF-8, what a
-  # letter is in full-text search. One sync at the end replaces those of each step. The rules for logging in
-  # are cluster_hba.conf: those that initdb writes let nobody in. Without TZ initdb compares the machine's time zone
-  # with all that there are, for a configuration that nobody reads: that takes as long as half of the rest.
-  TZ=GMT run_as_postgres initdb -D "$new" --username=postgres --auth=reject --encoding=UTF8 --locale=C.UTF-8 \
-    --locale-provider=builtin --builtin-locale=C.UTF-8 --data-checksums --no-sync --no-instructions \
-    >"$log" 2>&1 || { cat "$log" >&2; say "initdb failed"; exit 1; }
+  unpack_newborn || run_initdb
   extensions template1 template1
   roles_and_database | put "$private/init.sql"
   single_user postgres "the roles and the database" -c shared_preload_libraries= <"$private/init.sql"

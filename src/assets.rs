@@ -26,6 +26,7 @@ pub const SEEDS: &[(&str, &str)] = embed![
     "master/config/postgresql.conf",
     "master/config/pg_hba.conf",
     "slave-template/Dockerfile",
+    "slave-template/new-identity.pl",
     "slave-template/node-common.sh",
     "slave-template/slave-entrypoint.sh",
     "slave-template/config/postgresql.conf",

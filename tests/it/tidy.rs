@@ -51,6 +51,24 @@ fn places(word: &str) -> Vec<String> {
     found
 }
 
+/// What the image has ready is used only where it was made as the entrypoint would make it.
+#[test]
+fn the_image_and_the_entrypoint_initialise_alike() {
+    let words = |text: &str, from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).expect("it begins");
+        let (options, _) = rest.split_once(to).expect("it ends");
+        let words: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
+        words
+    };
+    let image = words(include_str!("../../slave-template/Dockerfile"), "    options=\"", "\"");
+    let entrypoint = words(
+        include_str!("../../master/master-entrypoint.sh"),
+        "initdb_options=(",
+        ")",
+    );
+    assert_eq!(image, entrypoint);
+}
+
 #[test]
 fn each_effect_has_one_home() {
     fn check(word: &str, homes: &[&str]) {
