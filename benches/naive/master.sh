@@ -7,4 +7,5 @@ printf 'host all all all trust\nhost replication all all trust\n' >>"$data/pg_hb
 pg_ctl -D "$data" -o '-c listen_addresses= -c unix_socket_directories=/tmp' -w start >/dev/null
 psql -h /tmp -U postgresadmin -d postgres -c 'CREATE DATABASE postgresdb'
 pg_ctl -D "$data" -w stop >/dev/null
-exec postgres -D "$data" -c listen_addresses='*' -c unix_socket_directories=/tmp
+# Without wal_keep_size the master's next checkpoint now and then takes a replica's WAL away, and it never comes.
+exec postgres -D "$data" -c listen_addresses='*' -c unix_socket_directories=/tmp -c wal_keep_size=256MB
