@@ -13,7 +13,9 @@ use crate::error::Problem;
 use crate::observed::{Container, Containers};
 use crate::process::Argv;
 
-pub use inside::{bouncer_console, exec, parse_bouncer_pools, pcp, tunnel, watcher_report};
+pub use inside::{
+    bouncer_console, bouncer_reconnect, exec, parse_bouncer_pools, pcp, tunnel, watcher_report,
+};
 pub use volumes::{
     Volumes, data_in_volumes, parse_data_in_volumes, parse_sizes, parse_volumes, remove_volumes, root_folder,
     sizes_of_volumes, users_of_volumes, volumes,

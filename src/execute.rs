@@ -78,8 +78,6 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
     let (mut starts, mut removes) = (Vec::new(), false);
     for planned in steps {
         match &planned.step {
-            // The servers behind its connections are about to stop.
-            Step::Reconnect => reconnect_all(project, there).await?,
             Step::ReloadPool | Step::Detach { .. } | Step::SetSynchronous { .. } => {
                 correct(project, there, &planned.step).await?
             }
@@ -174,7 +172,12 @@ pub async fn pcp(project: &Project, there: &Containers, command: &str, options: 
 /// # Errors
 /// PgBouncer does not answer.
 async fn reconnect(project: &Project, there: &Containers) -> Result<()> {
-    tell_bouncer(project, there, "RECONNECT", PCP_LIMIT).await
+    finish(
+        project,
+        &docker::bouncer_reconnect(bouncer(there)?),
+        RECONNECT_LIMIT,
+    )
+    .await
 }
 
 /// The same, and waits until the old ones are gone.
@@ -183,13 +186,14 @@ async fn reconnect(project: &Project, there: &Containers) -> Result<()> {
 /// PgBouncer does not answer. A client that does not let its connection go in time is no error.
 pub async fn reconnect_all(project: &Project, there: &Containers) -> Result<()> {
     reconnect(project, there).await?;
-    let _ = tell_bouncer(project, there, "WAIT_CLOSE", RECONNECT_LIMIT).await;
+    let wait = docker::bouncer_console(bouncer(there)?, "WAIT_CLOSE");
+    let _ = finish(project, &wait, RECONNECT_LIMIT).await;
     Ok(())
 }
 
-async fn tell_bouncer(project: &Project, there: &Containers, word: &str, limit: Duration) -> Result<()> {
+fn bouncer(there: &Containers) -> Result<&str> {
     let bouncer = there.get(BOUNCER_SERVICE).context("pgbouncer has no container")?;
-    finish(project, &docker::bouncer_console(&bouncer.id, word), limit).await
+    Ok(&bouncer.id)
 }
 
 /// A word such as `stop` or `restart` for the container of a service.

@@ -50,7 +50,7 @@ pub fn images(rendering: &Rendering, missing: &[String]) -> Vec<Planned> {
 ///
 /// One that serves is left out: [`corrections`] replace it when its turn comes.
 pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
-    let mut steps = leaving(topology, rendering, observed);
+    let mut steps = leaving(rendering, observed);
     for service in observed
         .containers
         .keys()
@@ -93,8 +93,8 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
 /// Takes the replicas that are removed out of the pool, so that as few clients as can be notice.
 ///
 /// A session that reads from a node ends when that is detached, and all that are connected to a node end when it stops
-/// before it is detached.
-fn leaving(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
+/// before it is detached; those that read elsewhere survive both, in this order.
+fn leaving(rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
     let gone = observed.containers.keys();
     let gone = gone.filter(|service| !rendering.specs.contains_key(*service));
     let pool = observed.containers.get(POOL_SERVICE);
@@ -122,9 +122,6 @@ fn leaving(topology: &Topology, rendering: &Rendering, observed: &Observed) -> V
         ids.iter()
             .map(|id| Step::Detach { id: *id }.because("the replica is removed")),
     );
-    if topology.mode.has_bouncer() {
-        steps.push(Step::Reconnect.because("its connections lead to replicas that are removed"));
-    }
     steps
 }
 

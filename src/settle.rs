@@ -18,7 +18,7 @@ use crate::process;
 use crate::project::{FileCause, Project};
 use crate::reconcile;
 use crate::render;
-use crate::topology;
+use crate::topology::{self, BOUNCER_SERVICE};
 use crate::ui::{Board, Mark, Ui};
 
 /// A step that did not help at once is not repeated before this has passed: Pgpool's control process restarts for
@@ -46,6 +46,13 @@ pub async fn settle(
     limit: Duration,
     starting: impl Future<Output = Result<bool>>,
 ) -> Result<Observed> {
+    let runs = |service: &str| first.containers.get(service).is_some_and(Container::is_running);
+    let someone_joins = project
+        .topology
+        .replicas()
+        .iter()
+        .any(|node| !runs(&node.service()));
+    let runs_before = runs(BOUNCER_SERVICE);
     let watch = Watch::start(project, first);
     tokio::pin!(starting);
     let (mut started, mut changed) = (false, false);
@@ -53,11 +60,10 @@ pub async fn settle(
     let mut attempts: Vec<(Step, Instant)> = Vec::new();
     let mut logins_checked = false;
     // A slot that was filled before is known to the pool, with the weights of then, and the watcher attaches it.
-    let list_changed = project
+    let mut reload_pool = project
         .changes
         .iter()
         .any(|change| change.file.path == render::POOL_BACKENDS && change.cause == FileCause::Changed);
-    let mut reload_pool = list_changed;
     loop {
         let observed = tokio::select! {
             result = &mut starting, if !started => {
@@ -94,9 +100,9 @@ pub async fn settle(
             continue;
         }
         if reconcile::is_settled(&project.topology, &project.rendering, &observed) {
-            if list_changed && project.topology.mode.has_bouncer() {
+            if someone_joins && runs_before && project.topology.mode.has_bouncer() {
                 // The connections that it has lead to the nodes of before.
-                let step = Step::Reconnect.because("the pool's list of nodes changed");
+                let step = Step::Reconnect.because("a replica has joined");
                 ui.detail(&step.to_string());
                 execute::correct(project, &observed.containers, &step.step).await?;
             }

@@ -70,9 +70,6 @@ pub async fn drain_out(
     for id in ids {
         execute::correct(project, there, &Step::Detach { id: *id }).await?;
     }
-    if !ids.is_empty() && project.topology.mode.has_bouncer() {
-        execute::reconnect_all(project, there).await?;
-    }
     Ok(cut)
 }
 

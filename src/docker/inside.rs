@@ -46,6 +46,22 @@ pub fn bouncer_console(container: &str, sql: &str) -> Argv {
         .and(["-d", "pgbouncer", "-c", sql])
 }
 
+/// Makes PgBouncer open its connections anew, when none of them is logging in: one that is cut then fails the clients
+/// that wait for it ("server login has been failing"). Waits five seconds for that at most.
+pub fn bouncer_reconnect(container: &str) -> Argv {
+    const SCRIPT: &str = "\
+        ask() { psql -XA -h /run/pgcluster -p 5432 -U pgbouncer -d pgbouncer -c \"$1\"; }\n\
+        for _ in {1..50}; do\n\
+          ask 'SHOW POOLS' | awk -F'|' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"sv_login\") at = i }\n\
+            NR > 1 { logins += $at } END { exit logins > 0 }' && break\n\
+          sleep 0.1\n\
+        done\n\
+        ask RECONNECT";
+    docker()
+        .and(["exec", "--user", "postgres", container, "bash", "-c"])
+        .and([SCRIPT])
+}
+
 /// Clients that are connected, and those of them that wait, from PgBouncer's `SHOW POOLS`.
 pub fn parse_bouncer_pools(output: &str) -> Option<(u32, u32)> {
     let mut lines = output.lines();

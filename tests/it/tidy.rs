@@ -60,7 +60,11 @@ fn the_image_and_the_entrypoint_initialise_alike() {
         let words: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
         words
     };
-    let image = words(include_str!("../../slave-template/Dockerfile"), "    options=\"", "\"");
+    let image = words(
+        include_str!("../../slave-template/Dockerfile"),
+        "    options=\"",
+        "\"",
+    );
     let entrypoint = words(
         include_str!("../../master/master-entrypoint.sh"),
         "initdb_options=(",
