@@ -24,6 +24,10 @@ pub use volumes::{
 /// The label by which a container tells what it was made from.
 pub const SPEC_LABEL: &str = "pgcluster.spec";
 
+/// Compose labels the images that it builds as the containers that it makes: a helper's container from one of them would
+/// pass for a node's, but for this.
+const SERVES_LABEL: &str = "com.docker.compose.oneoff=False";
+
 fn docker() -> Argv {
     Argv::new(["docker"])
 }
@@ -111,6 +115,7 @@ pub fn containers(project: &str) -> Argv {
     docker()
         .and(["ps", "--all", "--no-trunc", "--filter"])
         .and([format!("label=com.docker.compose.project={project}")])
+        .and(["--filter".to_owned(), format!("label={SERVES_LABEL}")])
         .and(["--format".to_owned(), format])
 }
 

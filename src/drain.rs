@@ -17,6 +17,10 @@ use crate::workdir;
 /// Each look asks Pgpool-II for a row a process and node.
 const POLL: Duration = Duration::from_millis(200);
 
+/// Looks in a row that must find nobody: who was logging in when the weights changed has been given a node, and is
+/// seen when it is connected.
+const QUIET: u32 = 5;
+
 /// Lets the replicas `ids` run empty; gives back how many sessions were left at the end of `limit`.
 ///
 /// `on_count` is told of every change of that number. The pool's list of nodes is in the end what it was; until it is
@@ -63,7 +67,7 @@ async fn empty(
     if project.topology.mode.has_bouncer() {
         execute::reconnect_all(project, there).await?;
     }
-    let mut last = None;
+    let (mut last, mut quiet) = (None, 0);
     loop {
         let left = session.assigned(ids).await;
         if let Ok(left) = left
@@ -72,7 +76,8 @@ async fn empty(
             on_count(left);
             last = Some(left);
         }
-        if left == Ok(0) {
+        quiet = if left == Ok(0) { quiet + 1 } else { 0 };
+        if quiet == QUIET {
             return Ok(0);
         }
         if Instant::now() >= deadline {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::{SPEC_LABEL, Volumes, volumes::NODE_LABEL};
+use super::{SERVES_LABEL, SPEC_LABEL, Volumes, volumes::NODE_LABEL};
 use crate::observed::{Container, Containers};
 use crate::topology;
 
@@ -13,7 +13,7 @@ use crate::topology;
 pub fn container_list(project: &str) -> String {
     format!(
         "/containers/json?all=1&filters={}",
-        labelled(&[project_label(project)])
+        labelled(&[project_label(project), SERVES_LABEL.to_owned()])
     )
 }
 
@@ -152,7 +152,7 @@ mod tests {
     fn paths_are_escaped() {
         assert_eq!(
             container_list("p-1"),
-            "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22com%2Edocker%2Ecompose%2Eproject%3Dp%2D1%22%5D%7D"
+            "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22com%2Edocker%2Ecompose%2Eproject%3Dp%2D1%22%2C%22com%2Edocker%2Ecompose%2Eoneoff%3DFalse%22%5D%7D"
         );
         assert_eq!(image("pgcluster-node:1"), "/images/pgcluster%2Dnode%3A1/json");
     }

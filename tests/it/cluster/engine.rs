@@ -168,6 +168,8 @@ impl Cluster {
         let filters = events.iter().map(|event| format!("--filter=event={event}"));
         let mut events = Command::new("docker")
             .args(["events", "--filter", &project_filter(&project)])
+            // An image that was built here has the project's label too, and so has a helper's container made from it.
+            .args(["--filter", "label=com.docker.compose.oneoff=False"])
             .args(filters)
             .args(["--format", &format])
             .stdout(Stdio::piped())
