@@ -36,8 +36,8 @@ pub async fn drain(
     mut on_count: impl FnMut(usize),
 ) -> Result<usize> {
     let deadline = Instant::now() + limit;
-    let rendered = project.rendering.files.iter();
-    let lasting = rendered.clone().find(|file| file.path == POOL_BACKENDS);
+    let mut rendered = project.rendering.files.iter();
+    let lasting = rendered.find(|file| file.path == POOL_BACKENDS);
     let lasting = lasting.context("the pool has no list of nodes")?;
     let mut draining = lasting.clone();
     draining.content = render::draining(&lasting.content, ids);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::topology::POOL_SERVICE;
+
 /// Exit status with which an entrypoint says that trying again cannot help.
 const REFUSAL: &str = "(78)";
 
@@ -234,6 +236,17 @@ impl Observed {
 
     pub fn backend(&self, id: u32) -> Option<&Backend> {
         self.pool.got()?.get(&id)
+    }
+
+    /// Clients of the pool may read from it: a pool that runs and is too busy to say uses every node.
+    pub fn may_be_in_pool(&self, id: u32) -> bool {
+        match self.pool.got() {
+            Some(_) => self.backend(id).is_some_and(Backend::is_up),
+            None => self
+                .containers
+                .get(POOL_SERVICE)
+                .is_some_and(Container::is_running),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::observed::{Fixed, Observed};
 use crate::plan::{Planned, Step};
 use crate::project::{FileCause, FileChange};
 use crate::render::Rendering;
-use crate::topology::{self, BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
+use crate::topology::{self, BOUNCER_SERVICE, Node, Topology};
 
 /// The files to write.
 pub fn files(changes: &[FileChange]) -> Vec<Planned> {
@@ -97,15 +97,9 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
 fn leaving(rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
     let gone = observed.containers.keys();
     let gone = gone.filter(|service| !rendering.specs.contains_key(*service));
-    let pool = observed.containers.get(POOL_SERVICE);
-    let is_up = |id: &u32| match observed.pool.got() {
-        Some(_) => observed.backend(*id).is_some_and(|backend| backend.is_up()),
-        // A pool that is busy says nothing, and uses it.
-        None => pool.is_some_and(|pool| pool.is_running()),
-    };
     let mut ids: Vec<u32> = gone
         .filter_map(|service| topology::replica_of_service(service))
-        .filter(is_up)
+        .filter(|id| observed.may_be_in_pool(*id))
         .collect();
     ids.sort_unstable();
     if ids.is_empty() {

@@ -69,8 +69,11 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
 
     let observed = observe::servers(&project, containers).await;
     let there = &observed.containers;
-    let serves = |id: &u32| observed.backend(*id).is_some_and(|backend| backend.is_up());
-    let in_pool: Vec<u32> = ids.iter().copied().filter(serves).collect();
+    let in_pool: Vec<u32> = ids
+        .iter()
+        .copied()
+        .filter(|id| observed.may_be_in_pool(*id))
+        .collect();
     let mut board = Board::new(ui, up::title_width(&project));
     let cut = turnover::drain_out(&project, there, &in_pool, &mut board, &args.manner).await;
     board.finish();

@@ -9,19 +9,14 @@ use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Join};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
-use super::{Argv, command, failed, not_started, too_slow};
+use super::{Argv, Failure, command, failed, not_started, too_slow};
 
 /// Runs to the end with `input` as its standard input, and gives back its standard output.
 ///
 /// # Errors
 /// As [`run`].
 pub async fn feed(argv: &Argv, folder: &Path, input: &[u8], limit: Duration) -> Result<String> {
-    let mut child = command(argv, folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| not_started(argv, &error))?;
+    let mut child = piped(argv, folder)?;
     let attempt = async {
         if let Some(mut stdin) = child.stdin.take() {
             // A program that ended before it read says why itself.
@@ -54,12 +49,7 @@ pub async fn answer(
     answer: impl AsyncFnOnce() -> Result<String>,
     limit: Duration,
 ) -> Result<()> {
-    let mut child = command(argv, folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| not_started(argv, &error))?;
+    let mut child = piped(argv, folder)?;
     let mut output = BufReader::new(child.stdout.take().context("no output")?);
     let input = child.stdin.take();
     let talk = async {
@@ -82,6 +72,15 @@ pub async fn answer(
     let lines = String::from_utf8_lossy(&finished.stderr);
     let lines = lines.lines().map(str::to_owned).collect();
     Err(failed(argv, &finished.status.to_string(), lines).into())
+}
+
+fn piped(argv: &Argv, folder: &Path) -> Result<Child, Failure> {
+    command(argv, folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| not_started(argv, &error))
 }
 
 /// Hands the terminal, or whatever the standard streams are, to a program until it ends; gives back its exit code, as
