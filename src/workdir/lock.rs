@@ -1,7 +1,8 @@
 //! One `pgcluster` at a time in a folder.
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -13,6 +14,7 @@ use crate::topology::PRIVATE_FOLDER;
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    holder: PathBuf,
 }
 
 impl Lock {
@@ -36,10 +38,10 @@ impl Lock {
             Ok(()) => {
                 let text = format!("`pgcluster {command}`, process {}", std::process::id());
                 fs::write(&holder, text).with_context(|| format!("cannot write {}", holder.display()))?;
-                Ok(Lock { _file: file })
+                Ok(Lock { _file: file, holder })
             }
             Err(TryLockError::WouldBlock) => {
-                let who = fs::read_to_string(&holder).unwrap_or_else(|_| "another pgcluster".to_owned());
+                let who = holder_of(&holder).unwrap_or_else(|| "another pgcluster".to_owned());
                 Err(Failure::new(
                     Kind::Locked,
                     Problem::new(format!("{who} is at work in {}", folder.display()))
@@ -54,6 +56,24 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Whoever has it next is not to pass for this one.
+        let _ = fs::write(&self.holder, "");
+    }
+}
+
+/// The text of the one that has the lock, which it writes a moment after it has got it.
+fn holder_of(holder: &Path) -> Option<String> {
+    for _ in 0..20 {
+        match fs::read_to_string(holder) {
+            Ok(text) if !text.is_empty() => return Some(text),
+            _ => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+    None
+}
+
 /// Whether a server runs on the node folder: its container holds a lock on it as long as it lives.
 ///
 /// Where containers run in a virtual machine (macOS, Windows) their locks are not seen from here.
@@ -63,6 +83,8 @@ pub fn is_in_use(node: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -74,5 +96,25 @@ mod tests {
         assert!(error.to_string().contains("`pgcluster up`, process"), "{error}");
         drop(first);
         Lock::take(folder.path(), "down").unwrap();
+    }
+
+    /// The name of the holder comes after its lock.
+    #[test]
+    fn a_holder_that_has_not_said_its_name_yet_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = Lock::take(folder.path(), "up").unwrap();
+        let holder = folder.path().join(PRIVATE_FOLDER).join("lock-holder");
+        let text = fs::read_to_string(&holder).unwrap();
+        fs::remove_file(&holder).unwrap();
+        let second = std::thread::scope(|scope| {
+            let second = scope.spawn(|| Lock::take(folder.path(), "down").unwrap_err());
+            let begin = Instant::now();
+            while !second.is_finished() && begin.elapsed() < Duration::from_millis(100) {
+                std::thread::yield_now();
+            }
+            fs::write(&holder, &text).unwrap();
+            second.join().unwrap()
+        });
+        assert!(second.to_string().contains("`pgcluster up`, process"), "{second}");
     }
 }
