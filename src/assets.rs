@@ -45,6 +45,7 @@ pub const TEMPLATES: &[(&str, &str)] = embed![
     "templates/pool-entrypoint.sh",
     "templates/pool-logins.sh",
     "templates/pool-refresh.sh",
+    "templates/pool-sessions.sh",
     "templates/pgbouncer.ini.tera",
     "templates/pgbouncer-entrypoint.sh",
     "templates/pool-watch.sh",

@@ -11,20 +11,20 @@ use crate::observed::Containers;
 use crate::plan::Step;
 use crate::postgres::{self, Session};
 use crate::project::Project;
-use crate::render::{self, POOL_BACKENDS};
+use crate::render::{self, POOL_BACKENDS, Rendered};
 use crate::workdir;
 
 /// Each look asks Pgpool-II for a row a process and node.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Looks in a row that must find nobody: who was logging in when the weights changed has been given a node, and is
-/// seen when it is connected.
-const QUIET: u32 = 5;
+/// Looks in a row that must find nobody: a session is counted a moment after it was given its node.
+const QUIET: u32 = 2;
 
 /// Lets the replicas `ids` run empty; gives back how many sessions were left at the end of `limit`.
 ///
-/// `on_count` is told of every change of that number. The pool's list of nodes is in the end what it was; until it is
-/// read again, these nodes get no new sessions.
+/// `on_count` is told of every change of that number. The pool's list of nodes is afterwards one in which they get no
+/// new sessions, until [`restore`] is called. That is for when they are detached or no longer in the lasting list: each
+/// of Pgpool-II's processes reads it when it serves its next client, however late, and for all of them.
 ///
 /// # Errors
 /// The file cannot be written, or the pool does not answer.
@@ -33,19 +33,53 @@ pub async fn drain(
     there: &Containers,
     ids: &[u32],
     limit: Duration,
-    mut on_count: impl FnMut(usize),
+    on_count: impl FnMut(usize),
 ) -> Result<usize> {
     let deadline = Instant::now() + limit;
-    let mut rendered = project.rendering.files.iter();
-    let lasting = rendered.find(|file| file.path == POOL_BACKENDS);
-    let lasting = lasting.context("the pool has no list of nodes")?;
-    let mut draining = lasting.clone();
-    draining.content = render::draining(&lasting.content, ids);
+    let mut draining = lasting(project)?.clone();
+    draining.content = render::draining(&draining.content, ids);
     workdir::write(&project.topology.folder, &draining)?;
-    let result = empty(project, there, ids, deadline, &mut on_count).await;
-    // Whatever came, what stands there afterwards is what `up` wants.
-    workdir::write(&project.topology.folder, lasting)?;
-    result
+    no_new_ones(project, there, ids, deadline).await?;
+    let waits = empty(project, there, ids, deadline, on_count);
+    if !project.topology.mode.has_bouncer() {
+        return waits.await;
+    }
+    tokio::pin!(waits);
+    tokio::select! {
+        left = &mut waits => left,
+        renewed = execute::renew(project, there, limit) => {
+            renewed?;
+            waits.await
+        }
+    }
+}
+
+/// Writes the pool's list of nodes as `up` wants it.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn restore(project: &Project) -> Result<()> {
+    workdir::write(&project.topology.folder, lasting(project)?)
+}
+
+fn lasting(project: &Project) -> Result<&Rendered> {
+    let mut files = project.rendering.files.iter();
+    let lasting = files.find(|file| file.path == POOL_BACKENDS);
+    lasting.context("the pool has no list of nodes")
+}
+
+/// From here on only those read from them that are connected.
+async fn no_new_ones(project: &Project, there: &Containers, ids: &[u32], deadline: Instant) -> Result<()> {
+    execute::correct(project, there, &Step::ReloadPool).await?;
+    // Ours are sessions as any other: one that was begun earlier may read from a node that is to run empty.
+    postgres::hang_up().await;
+    let mut session = pool(project);
+    // Pgpool-II reads the file a moment after it has said that it will.
+    while session.weighs(ids).await.unwrap_or(true) && Instant::now() < deadline {
+        tokio::time::sleep(POLL).await;
+    }
+    // Who is logging in may have been given one of them before.
+    execute::logins_over(project, there).await
 }
 
 async fn empty(
@@ -53,20 +87,9 @@ async fn empty(
     there: &Containers,
     ids: &[u32],
     deadline: Instant,
-    on_count: &mut impl FnMut(usize),
+    mut on_count: impl FnMut(usize),
 ) -> Result<usize> {
-    execute::correct(project, there, &Step::ReloadPool).await?;
-    let port = project.topology.pool_port;
-    // Ours are sessions as any other: one that was begun earlier may read from a node that is to run empty.
-    postgres::hang_up().await;
-    let mut session = Session::fresh(observe::endpoint(&project.settings, port));
-    // Pgpool-II reads the file a moment after it has said that it will.
-    while session.weighs(ids).await.unwrap_or(true) && Instant::now() < deadline {
-        tokio::time::sleep(POLL).await;
-    }
-    if project.topology.mode.has_bouncer() {
-        execute::reconnect_all(project, there).await?;
-    }
+    let mut session = pool(project);
     let (mut last, mut quiet) = (None, 0);
     loop {
         let left = session.assigned(ids).await;
@@ -77,8 +100,13 @@ async fn empty(
             last = Some(left);
         }
         quiet = if left == Ok(0) { quiet + 1 } else { 0 };
-        if quiet == QUIET {
-            return Ok(0);
+        if quiet >= QUIET {
+            // A process that had read the old list, and was slow to take it over, has put it in force again.
+            if session.weighs(ids).await != Ok(true) {
+                return Ok(0);
+            }
+            quiet = 0;
+            no_new_ones(project, there, ids, deadline).await?;
         }
         if Instant::now() >= deadline {
             // Where the pool has no process free to answer, nothing is known of them.
@@ -86,4 +114,8 @@ async fn empty(
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+fn pool(project: &Project) -> Session {
+    Session::fresh(observe::endpoint(&project.settings, project.topology.pool_port))
 }

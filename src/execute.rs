@@ -25,7 +25,8 @@ const REPLACE_LIMIT: Duration = Duration::from_secs(120);
 /// A PCP command answers in some 20 ms, after `docker exec` has taken 80 ms.
 const PCP_LIMIT: Duration = Duration::from_secs(10);
 /// Transactions of clients mostly take less.
-const RECONNECT_LIMIT: Duration = Duration::from_secs(10);
+const RENEW_LIMIT: Duration = Duration::from_secs(5);
+const LOGINS_LIMIT: Duration = Duration::from_secs(10);
 const PCP_POLL: Duration = Duration::from_millis(200);
 
 /// Builds the missing images, handing every line of the build's output to `on_line`.
@@ -133,12 +134,16 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::Restart { id } => on_container(project, there, "restart", &topology::service(*id)).await,
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
         Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
-        Step::Detach { id } => pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await,
+        Step::Detach { id } => {
+            pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await?;
+            // What is done to the node now would end them.
+            logins_over(project, there).await
+        }
         Step::Rebuild { id } => {
             rebuild::set_aside(project, there, *id).await?;
             on_container(project, there, "start", &topology::service(*id)).await
         }
-        Step::Reconnect => reconnect(project, there).await,
+        Step::Reconnect => renew(project, there, RENEW_LIMIT).await,
         // Takes as long as the clients want: [`crate::drain`].
         Step::Drain { .. }
         | Step::Write { .. }
@@ -167,28 +172,24 @@ pub async fn pcp(project: &Project, there: &Containers, command: &str, options: 
     }
 }
 
-/// Lets PgBouncer open its connections anew: an old one ends when no client uses it.
+/// Lets PgBouncer close the connections that it has, each when no client is using it; waits for that, no longer than
+/// `limit`. A client that does not let its connection go in time is no error.
 ///
 /// # Errors
 /// PgBouncer does not answer.
-async fn reconnect(project: &Project, there: &Containers) -> Result<()> {
-    finish(
-        project,
-        &docker::bouncer_reconnect(bouncer(there)?),
-        RECONNECT_LIMIT,
-    )
-    .await
+pub async fn renew(project: &Project, there: &Containers, limit: Duration) -> Result<()> {
+    let argv = docker::bouncer_renew(bouncer(there)?, limit.as_secs().max(1));
+    finish(project, &argv, limit + PCP_LIMIT).await
 }
 
-/// The same, and waits until the old ones are gone.
+/// Waits until every login to the pool that is going on now is over; see [`docker::logins_over`].
 ///
 /// # Errors
-/// PgBouncer does not answer. A client that does not let its connection go in time is no error.
-pub async fn reconnect_all(project: &Project, there: &Containers) -> Result<()> {
-    reconnect(project, there).await?;
-    let wait = docker::bouncer_console(bouncer(there)?, "WAIT_CLOSE");
-    let _ = finish(project, &wait, RECONNECT_LIMIT).await;
-    Ok(())
+/// The pool's container does not do it.
+pub async fn logins_over(project: &Project, there: &Containers) -> Result<()> {
+    let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
+    let argv = docker::logins_over(&pool.id, LOGINS_LIMIT.as_secs());
+    finish(project, &argv, LOGINS_LIMIT + PCP_LIMIT).await
 }
 
 fn bouncer(there: &Containers) -> Result<&str> {

@@ -66,15 +66,34 @@ pub async fn drain_out(
     board: &mut Board,
     manner: &Manner,
 ) -> Result<usize> {
-    let cut = drain(project, there, ids, board, manner).await?;
-    for id in ids {
-        execute::correct(project, there, &Step::Detach { id: *id }).await?;
-    }
-    Ok(cut)
+    let out = async {
+        let cut = run_empty(project, there, ids, board, manner).await?;
+        for id in ids {
+            execute::correct(project, there, &Step::Detach { id: *id }).await?;
+        }
+        anyhow::Ok(cut)
+    };
+    let cut = out.await;
+    // Whatever came, what stands there afterwards is what `up` wants.
+    drain::restore(project)?;
+    cut
 }
 
-/// Lets these replicas run empty, and says how many sessions did not end in time.
+/// Lets these replicas, which the wanted cluster has not, run empty.
 pub async fn drain(
+    project: &Project,
+    there: &Containers,
+    ids: &[u32],
+    board: &mut Board,
+    manner: &Manner,
+) -> Result<usize> {
+    let cut = run_empty(project, there, ids, board, manner).await;
+    drain::restore(project)?;
+    cut
+}
+
+/// Says how many sessions did not end in time.
+async fn run_empty(
     project: &Project,
     there: &Containers,
     ids: &[u32],

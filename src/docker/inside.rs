@@ -46,20 +46,20 @@ pub fn bouncer_console(container: &str, sql: &str) -> Argv {
         .and(["-d", "pgbouncer", "-c", sql])
 }
 
-/// Makes PgBouncer open its connections anew, when none of them is logging in: one that is cut then fails the clients
-/// that wait for it ("server login has been failing"). Waits five seconds for that at most.
-pub fn bouncer_reconnect(container: &str) -> Argv {
-    const SCRIPT: &str = "\
-        ask() { psql -XA -h /run/pgcluster -p 5432 -U pgbouncer -d pgbouncer -c \"$1\"; }\n\
-        for _ in {1..50}; do\n\
-          ask 'SHOW POOLS' | awk -F'|' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"sv_login\") at = i }\n\
-            NR > 1 { logins += $at } END { exit logins > 0 }' && break\n\
-          sleep 0.1\n\
-        done\n\
-        ask RECONNECT";
+/// Makes PgBouncer close the connections that it has now, each when no client is using it; ends when all are gone, or
+/// after `limit` seconds.
+pub fn bouncer_renew(container: &str, limit: u64) -> Argv {
     docker()
-        .and(["exec", "--user", "postgres", container, "bash", "-c"])
-        .and([SCRIPT])
+        .and(["exec", "--user", "postgres", container, "bash"])
+        .and(["/bouncer/pool-sessions.sh", "servers", &limit.to_string()])
+}
+
+/// Waits, `limit` seconds at most, until every login to Pgpool-II that is going on now is over: each connects to every
+/// node that was up when it began.
+pub fn logins_over(container: &str, limit: u64) -> Argv {
+    docker()
+        .and(["exec", container, "bash"])
+        .and(["/pool/pool-sessions.sh", "logins", &limit.to_string()])
 }
 
 /// Clients that are connected, and those of them that wait, from PgBouncer's `SHOW POOLS`.

@@ -177,6 +177,10 @@ pub fn pool(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<Ren
             sources.template("templates/pool-refresh.sh"),
         ),
         public(
+            "pgpool/pool-sessions.sh",
+            sources.template("templates/pool-sessions.sh"),
+        ),
+        public(
             "pgpool/node-common.sh",
             sources.slave_template["node-common.sh"].clone(),
         ),
@@ -202,6 +206,10 @@ pub fn bouncer(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<
         public(
             "pgbouncer/pool-refresh.sh",
             sources.template("templates/pool-refresh.sh"),
+        ),
+        public(
+            "pgbouncer/pool-sessions.sh",
+            sources.template("templates/pool-sessions.sh"),
         ),
         public(
             "pgbouncer/node-common.sh",
