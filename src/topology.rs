@@ -216,10 +216,21 @@ pub fn project_name(folder: &Path) -> String {
 
 /// The first `digits` hexadecimal digits of the SHA-256 of `bytes`.
 pub fn hex(bytes: &[u8], digits: usize) -> String {
-    let digest = Sha256::digest(bytes);
-    let mut text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    text.truncate(digits);
-    text
+    digits_of(&Sha256::digest(bytes), digits)
+}
+
+/// The first so many hexadecimal digits of a hash.
+pub fn digits_of(hash: &[u8], digits: usize) -> String {
+    let digit = |at: usize| {
+        let byte = hash[at / 2];
+        let half = if at.is_multiple_of(2) {
+            byte >> 4
+        } else {
+            byte & 15
+        };
+        char::from_digit(u32::from(half), 16)
+    };
+    (0..digits.min(hash.len() * 2)).filter_map(digit).collect()
 }
 
 #[cfg(test)]

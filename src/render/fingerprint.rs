@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use super::{Common, Images, POOL_BACKENDS, Rendered};
 use crate::assets::{CONFIG_FOLDER, Sources};
 use crate::settings::Settings;
-use crate::topology::{Node, Topology, hex};
+use crate::topology::{Node, Topology, digits_of};
 
 pub fn images(settings: &Settings, sources: &Sources) -> Images {
     let mut node = Fingerprint::default();
@@ -55,19 +57,16 @@ pub fn base_spec(common: &Common<'_>, sources: &Sources) -> Fingerprint {
 ///
 /// It leaves out which other nodes there are, so that scaling recreates nothing.
 pub fn node_specs(common: &Common<'_>, topology: &Topology, sources: &Sources) -> BTreeMap<String, String> {
-    let base = base_spec(common, sources);
+    let mut base = base_spec(common, sources);
+    base.add("image", common.node_image.as_bytes());
+    base.add("volume", &[u8::from(common.in_volumes)]);
+    base.add("common", &sources.slave_template["node-common.sh"]);
+    let (mut master, mut slave) = (base.clone(), base);
+    master.add("entrypoint", &sources.master["master-entrypoint.sh"]);
+    slave.add("entrypoint", &sources.slave_template["slave-entrypoint.sh"]);
     let spec = |node: &Node| {
-        let mut spec = base.clone();
-        spec.add("image", common.node_image.as_bytes());
+        let mut spec = if node.is_master() { &master } else { &slave }.clone();
         spec.add("port", node.port.to_string().as_bytes());
-        spec.add("volume", &[u8::from(common.in_volumes)]);
-        spec.add("common", &sources.slave_template["node-common.sh"]);
-        let entrypoint = if node.is_master() {
-            &sources.master["master-entrypoint.sh"]
-        } else {
-            &sources.slave_template["slave-entrypoint.sh"]
-        };
-        spec.add("entrypoint", entrypoint);
         spec.digits(16)
     };
     topology
@@ -112,17 +111,19 @@ pub fn bouncer_spec(
 }
 
 /// A hash over named parts, each with its length, so that no two lists of parts run together.
+///
+/// A clone goes on from what was added until then, without hashing it again.
 #[derive(Clone, Default)]
-pub struct Fingerprint(Vec<u8>);
+pub struct Fingerprint(Sha256);
 
 impl Fingerprint {
     pub fn add(&mut self, name: &str, content: &[u8]) {
-        self.0
-            .extend(format!("{}:{name}{}:", name.len(), content.len()).bytes());
-        self.0.extend(content);
+        self.0.update(format!("{}:{name}{}:", name.len(), content.len()));
+        self.0.update(content);
     }
 
-    pub fn digits(&self, digits: usize) -> String {
-        hex(&self.0, digits)
+    /// The first so many hexadecimal digits.
+    pub fn digits(self, digits: usize) -> String {
+        digits_of(&self.0.finalize(), digits)
     }
 }

@@ -13,6 +13,29 @@ use crate::extensions::{self, TEMPLATE};
 use crate::settings::Settings;
 use crate::topology::{NEWBORN_FOLDER, Node};
 
+/// Stands for the hash of the configuration, which is a hash over the text that it stands in.
+const HASH_TO_COME: &str = "hash-to-come";
+
+/// What the nodes of a kind share: the user's files, from where they are, and the hash of them.
+pub struct Kind<'a> {
+    files: Vec<(&'a String, &'a Vec<u8>)>,
+    hash: Fingerprint,
+}
+
+impl<'a> Kind<'a> {
+    pub fn of(folder: &'a BTreeMap<String, Vec<u8>>) -> Kind<'a> {
+        let files = folder.iter();
+        let files: Vec<_> = files
+            .filter(|(path, _)| path.starts_with(CONFIG_FOLDER) && !is_tool_owned(path))
+            .collect();
+        let mut hash = Fingerprint::default();
+        for (path, content) in &files {
+            hash.add(path, content);
+        }
+        Kind { files, hash }
+    }
+}
+
 /// A node's configuration, entrypoint and the fingerprint of its configuration.
 ///
 /// `cluster*.conf` are the tool's. For a replica the rest comes from `slave-template/`, except `local.conf`;
@@ -21,29 +44,18 @@ pub fn node(
     tera: &Tera,
     context: &mut Context,
     sources: &Sources,
+    kind: &Kind<'_>,
     node: &Node,
 ) -> Result<(Vec<Rendered>, String), Failure> {
     let folder = node.title();
-    let user_files: Vec<(&String, &Vec<u8>)> = if node.is_master() {
-        &sources.master
-    } else {
-        &sources.slave_template
-    }
-    .iter()
-    .filter(|(path, _)| path.starts_with(CONFIG_FOLDER) && !is_tool_owned(path))
-    .collect();
-
     context.insert(
         "node",
         &BTreeMap::from([("name", node.name()), ("slot", node.name())]),
     );
     // Including one that is not there is a line of log at every look at the files.
     context.insert("has_local", &sources.locals.contains_key(&node.id));
-    context.insert("config_hash", "");
-    let mut fingerprint = Fingerprint::default();
-    for (path, content) in &user_files {
-        fingerprint.add(path, content);
-    }
+    context.insert("config_hash", HASH_TO_COME);
+    let mut fingerprint = kind.hash.clone();
     if let Some(local) = sources.locals.get(&node.id) {
         fingerprint.add(LOCAL_CONF, local);
     }
@@ -54,13 +66,10 @@ pub fn node(
         fingerprint.add("", part.as_bytes());
     }
     let config_hash = fingerprint.digits(16);
-    context.insert("config_hash", &config_hash);
+    let cluster = without_hash.replace(HASH_TO_COME, &config_hash);
 
     let mut files = vec![
-        public(
-            format!("{folder}/config/cluster.conf"),
-            run(tera, "templates/cluster.conf.tera", context)?,
-        ),
+        public(format!("{folder}/config/cluster.conf"), cluster),
         public(format!("{folder}/config/cluster_hba.conf"), hba),
         public(format!("{folder}/config/cluster_ident.conf"), ident),
         public(
@@ -69,8 +78,8 @@ pub fn node(
         ),
     ];
     if !node.is_master() {
-        for (path, content) in user_files {
-            files.push(public(format!("{folder}/{path}"), content.clone()));
+        for (path, content) in &kind.files {
+            files.push(public(format!("{folder}/{path}"), content.as_slice()));
         }
         files.push(public(
             format!("{folder}/slave-entrypoint.sh"),

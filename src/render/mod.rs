@@ -167,8 +167,11 @@ pub fn render(settings: &Settings, topology: &Topology, sources: &Sources) -> Re
     let mut files = Vec::new();
     let mut config_hashes = BTreeMap::new();
     let mut configured = BTreeMap::new();
+    let master = folders::Kind::of(&sources.master);
+    let slave = folders::Kind::of(&sources.slave_template);
     for node in &topology.nodes {
-        let (node_files, config_hash) = folders::node(&tera, &mut context, sources, node)?;
+        let kind = if node.is_master() { &master } else { &slave };
+        let (node_files, config_hash) = folders::node(&tera, &mut context, sources, kind, node)?;
         configured.insert(node.id, folders::configured(sources, node, &node_files));
         files.extend(node_files);
         config_hashes.insert(node.id, config_hash);
