@@ -17,7 +17,8 @@ declare -A id name status               # by host: Pgpool's number, application 
 declare -A answers                      # by host: its own answer to the last probe
 declare -A streams lives                # by application name, what the primary says of it, and heard of it just now
 declare -A points good need why         # by host: of failure; looks in a row that were good; how many it needs
-hosts=() primary='' look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
+declare -A tried                        # by host: was put back, and has not been seen in the pool since
+hosts=() primary='' refused=0 look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
 known=no                                # whether the primary has told in this look
 troubled=''                             # not all is well
 report=''                               # of the last look: for each node that is out its number and a letter, as in `judge`
@@ -61,6 +62,10 @@ view_pool() {
     [[ $state == [0-3] ]] || continue
     # Someone took it out, perhaps to stop it: what was good before does not count.
     if [[ $state == 3 ]] && is_up "$host"; then good[$host]=0; fi
+    if [[ -n ${tried[$host]-} ]]; then
+      if [[ $state == 3 ]]; then refused=$((refused + 1)); else refused=0; fi
+      tried[$host]=''
+    fi
     status[$host]=$state seen=1
     if [[ $role == primary ]]; then primary=$host found=1; fi
   done < <(pcp pcp_node_info -a)
@@ -68,6 +73,8 @@ view_pool() {
   stale=0 viewed=$SECONDS
   # It looks for one only when it starts, and when a node comes or goes.
   if [[ -n $found ]]; then orphaned=0; else orphaned=$((orphaned + 1)) stale=1; fi
+  # Its main process waits for something that never comes, such as the answer of a server that has gone without a word.
+  if ((refused > 5)); then refused=0; restart_pool "it takes no node back"; fi
   if ((orphaned > 5)) && [[ ${answers[${hosts[0]}]} == well ]]; then
     orphaned=0
     restart_pool "it has no primary, and ${hosts[0]} answers"
@@ -210,7 +217,8 @@ take_out() { # HOST
 }
 
 put_back() { # HOST
-  pcp pcp_attach_node -n "${id[$1]}" >/dev/null || { stale=1; return; }
+  tried[$1]=1 stale=1
+  pcp pcp_attach_node -n "${id[$1]}" >/dev/null || return
   say "$1: back in the pool"
   status[$1]=1 points[$1]=0
 }

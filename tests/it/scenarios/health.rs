@@ -57,6 +57,29 @@ fn a_replica_gets_reads_only_while_it_is_well() {
     cluster.run(["status"]).exits(0);
 }
 
+/// Pgpool-II's main process may wait for ever for a server that has gone without a word, and takes no node back then.
+#[test]
+fn a_pool_that_takes_no_node_back_starts_anew() {
+    let Some(cluster) = Cluster::new("stuck pool") else {
+        return;
+    };
+    cluster.up(1);
+    cluster.docker_each("stop", "postgres-slave1");
+    left_out(&cluster, 1, "is away");
+    let pool = cluster.container("pgpool-loadbalancer").id;
+    let stop = "kill -STOP $(head -n 1 /run/pgcluster/pgpool.pid)";
+    docker(["exec", &pool, "bash", "-c", stop]);
+
+    cluster.docker_each("start", "postgres-slave1");
+
+    eventually("the pool starts anew", 120, true, || {
+        cluster
+            .log("pgpool-loadbalancer")
+            .contains("restarting the pool: it takes no node back")
+    });
+    cluster.replicates_again_to(1);
+}
+
 #[test]
 fn whatever_stops_and_starts_in_any_order_is_up_in_the_pool_afterwards() {
     let Some(cluster) = Cluster::new("any order") else {
