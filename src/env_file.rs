@@ -201,7 +201,8 @@ fn quoted(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.,:/@%+".contains(c);
     if value.chars().all(plain) {
         value.to_owned()
-    } else if value.contains('\'') {
+    // Before the closing single quote dotenvy takes a `\` for its escape.
+    } else if value.contains('\'') || value.ends_with('\\') {
         let escaped = value
             .replace('\\', "\\\\")
             .replace('"', "\\\"")
@@ -278,6 +279,7 @@ mod tests {
         check("export K='o'\r\nB=2", "a b", "K='a b'\r\nB=2");
         check("\u{feff}K=1", "2", "\u{feff}K=2");
         check("# K=1\nKK=2", "3", "# K=1\nKK=2\nK=3\n");
+        check("", "a b\\", "K=\"a b\\\\\"\n");
         check("", "p$x\"\\#: {ü%", "K='p$x\"\\#: {ü%'\n");
         check("K=", r##"p$x'"\#: {ü%"##, r##"K="p\$x'\"\\#: {ü%""##);
     }
