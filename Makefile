@@ -3,7 +3,7 @@ CARGO ?= cargo
 PGCLUSTER = ./target/release/pgcluster
 
 .DEFAULT_GOAL := help
-.PHONY: help up prepare build images test test-windows bench dist test-dist fmt lint clean
+.PHONY: help up prepare build images test torture test-windows bench dist test-dist fmt lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ images: prepare ## build the node and the pool image, unless they are there
 
 test: images ## run all tests, the scenarios on real containers too
 	PGCLUSTER_DOCKER=1 $(CARGO) test --locked
+
+torture: images ## every fault several times, for hours; TORTURE_RUNS=1, TORTURE_ONLY='the pool'
+	PGCLUSTER_DOCKER=1 $(CARGO) test --locked --test it -- --ignored --exact faults::torture --nocapture
 
 test-windows: prepare ## compile for Windows, run that under wine, compare with Linux
 	@bash scripts/test-windows.sh

@@ -66,6 +66,9 @@ pub async fn drain_out(
     board: &mut Board,
     manner: &Manner,
 ) -> Result<usize> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
     let out = async {
         let cut = run_empty(project, there, ids, board, manner).await?;
         for id in ids {
@@ -87,6 +90,9 @@ pub async fn drain(
     board: &mut Board,
     manner: &Manner,
 ) -> Result<usize> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
     let cut = run_empty(project, there, ids, board, manner).await;
     drain::restore(project)?;
     cut
@@ -100,9 +106,6 @@ async fn run_empty(
     board: &mut Board,
     manner: &Manner,
 ) -> Result<usize> {
-    if ids.is_empty() {
-        return Ok(0);
-    }
     let limit = Duration::from_secs(manner.drain_timeout);
     let shown = |left: usize| {
         let text = format!("waiting for {left} sessions that read from what is removed");

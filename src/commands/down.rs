@@ -1,21 +1,23 @@
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::cli::Global;
 use crate::deletion::Doomed;
+use crate::docker;
 use crate::observe;
+use crate::observed::Containers;
 use crate::process;
 use crate::roster::Roster;
-use crate::topology::{self, LOGINS_FILE};
+use crate::topology::{self, BOUNCER_SERVICE, LOGINS_FILE, MASTER_SERVICE, POOL_SERVICE};
 use crate::ui::Ui;
 use crate::workdir::{self, Lock};
 
 /// Stop the cluster; its data stays
 ///
-/// Stops the pool, then the replicas, then the master, each by a fast shutdown, and removes their containers and
-/// network. With --remove-volumes it also deletes the data directories or volumes of all nodes, replicas removed
+/// Stops all servers by their fast shutdown and removes their containers and network. With --remove-volumes it also deletes the data directories or volumes of all nodes, replicas removed
 /// earlier included, after asking for the cluster's name. .env, master/config, slave-template/ and your edits stay.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -30,6 +32,9 @@ pub struct Args {
     dry_run: bool,
 }
 
+/// The engine answers when it has sent the signal.
+const HEAD_START_LIMIT: Duration = Duration::from_secs(10);
+
 /// Three stages of shutdown, each with a grace period of 60 s.
 const DOWN_LIMIT: Duration = Duration::from_secs(300);
 
@@ -37,7 +42,8 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let folder = workdir::locate(&global.folder)?;
     let project = topology::project_name(&folder);
     let compose_file = workdir::own_compose_file(&folder)?;
-    let running = observe::containers(&folder, &project).await?.len();
+    let there = observe::containers(&folder, &project).await?;
+    let running = there.len();
     // A folder `master/pgdata` alone does not make it ours to delete.
     if compose_file.is_none() && running == 0 && !workdir::is_project(&folder) {
         ui.note(&format!("there is no cluster in {}", folder.display()));
@@ -62,6 +68,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     }
     doomed.confirm(&folder, &project, args.yes, ui).await?;
 
+    head_start(&there, &folder, ui).await;
     let argv = workdir::compose(&folder, &project).down();
     ui.detail(&argv.pasteable());
     process::run(&argv, &folder, DOWN_LIMIT).await?;
@@ -90,4 +97,25 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Lets the pool and the master begin to stop while Compose starts: it stops the pool, the replicas and the master one
+/// after the other. A master that stops while its replicas run has shipped them everything when it ends.
+///
+/// Not where PgBouncer lets the transactions of its clients come to their end. What fails here Compose does.
+async fn head_start(there: &Containers, folder: &Path, ui: Ui) {
+    if there.contains_key(BOUNCER_SERVICE) {
+        return;
+    }
+    let first = [POOL_SERVICE, MASTER_SERVICE].map(|service| there.get(service));
+    let ids = first
+        .into_iter()
+        .flatten()
+        .filter(|container| container.is_running());
+    let ids: Vec<&str> = ids.map(|container| container.id.as_str()).collect();
+    if !ids.is_empty() {
+        let argv = docker::interrupt(&ids);
+        ui.detail(&argv.pasteable());
+        let _ = process::run(&argv, folder, HEAD_START_LIMIT).await;
+    }
 }

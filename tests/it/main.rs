@@ -3,8 +3,12 @@
 mod cli;
 #[cfg(unix)]
 mod cluster;
+#[cfg(unix)]
+mod faults;
 mod folder;
 mod generate;
+#[cfg(unix)]
+mod ledger;
 #[cfg(unix)]
 mod scenarios;
 mod tidy;

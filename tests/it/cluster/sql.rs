@@ -40,12 +40,8 @@ impl Login {
         self
     }
 
-    /// Opens a connection, or says why not.
-    pub fn connect(&self) -> Result<Connection, String> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| e.to_string())?;
+    /// Opens a connection in the runtime of the caller.
+    pub async fn client(&self) -> Result<Client, tokio_postgres::Error> {
         let mut config = Config::new();
         config
             .host("127.0.0.1")
@@ -56,13 +52,20 @@ impl Login {
         if let Some(password) = &self.password {
             config.password(password);
         }
-        let attempt = async {
-            let (client, connection) = config.connect(NoTls).await?;
-            tokio::spawn(connection);
-            Ok::<Client, tokio_postgres::Error>(client)
-        };
+        let (client, connection) = config.connect(NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// Opens a connection, or says why not.
+    pub fn connect(&self) -> Result<Connection, String> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| e.to_string())?;
         // Docker's proxy accepts before the server listens; without a limit this would wait for ever.
-        let result = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), attempt).await });
+        let result =
+            runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), self.client()).await });
         match result {
             Ok(Ok(client)) => Ok(Connection { runtime, client }),
             Ok(Err(error)) => Err(reason(&error)),

@@ -5,8 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio_postgres::{Client, Config, NoTls};
-
 use super::Cluster;
 use super::outcome::eventually;
 use super::sql::{Login, reason};
@@ -108,7 +106,7 @@ async fn session(
     work: Work,
     number: usize,
 ) -> Result<(), tokio_postgres::Error> {
-    let client = connect(login).await?;
+    let client = login.client().await?;
     for step in 0..work.a_session {
         if shared.stop.load(Ordering::Relaxed) {
             break;
@@ -129,15 +127,4 @@ async fn session(
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
-}
-
-async fn connect(login: &Login) -> Result<Client, tokio_postgres::Error> {
-    let mut config = Config::new();
-    config.host("127.0.0.1").port(login.port).user(&login.user);
-    config
-        .dbname(&login.database)
-        .password(login.password.as_deref().unwrap_or_default());
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::faults::{Writer, nothing_is_lost};
 use crate::cluster::{Cluster, eventually};
+use crate::ledger::Load;
 
 #[test]
 fn a_new_image_reaches_one_node_at_a_time_under_load() {
@@ -12,7 +12,6 @@ fn a_new_image_reaches_one_node_at_a_time_under_load() {
         return;
     };
     cluster.up(2);
-    cluster.sql("master", "CREATE TABLE ids (id bigint PRIMARY KEY)");
     let before = cluster.containers();
 
     // A replica that does not come back stops the roll: the others go on with what they have.
@@ -52,14 +51,14 @@ fn a_new_image_reaches_one_node_at_a_time_under_load() {
         ("EXTRA_PACKAGES", "postgresql-17-cron"),
         ("EXTENSIONS", "vector,timescaledb,vectorscale,pg_cron"),
     ]);
-    let writer = Writer::start(cluster.login("pool"));
-    writer.has_written_more(20);
+    let ledger = cluster.ledger(Load::default());
+    ledger.goes_on(20, 30);
     let events = cluster.watch_starts_and_exits();
 
     let up = cluster.run(["up", "--timeout", "300"]).exits(0);
 
-    writer.has_written_more(20);
-    let written = writer.stop();
+    ledger.goes_on(20, 30);
+    let report = ledger.close();
     let expected: Vec<String> = ["postgres-slave1", "postgres-slave2", "postgres-master"]
         .iter()
         .flat_map(|service| [format!("{service} die"), format!("{service} start")])
@@ -67,7 +66,8 @@ fn a_new_image_reaches_one_node_at_a_time_under_load() {
     assert_eq!(events.so_far(), expected);
     up.says("replace postgres-slave1  (its image changed)")
         .says("replace postgres-master  (its image changed)");
-    nothing_is_lost(&cluster, &written, 2);
+    let verdict = cluster.audit(&report, 2);
+    assert!(verdict.is_clean(), "{verdict:?}");
     cluster.replicates_to(2);
     for place in ["master", "slave-1", "slave-2", "pool"] {
         let version = "SELECT extname FROM pg_extension WHERE extname = 'pg_cron'";

@@ -1,0 +1,187 @@
+//! The clients of the ledger, all in one thread.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::book::{Book, Entry, Pulse};
+use super::{Load, stops};
+use crate::cluster::{Login, reason};
+
+/// A login or a statement without an answer is given up, and so is its connection: where packets vanish, none comes.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Between two attempts of a client that failed.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What a client does in one session: others log in all the time too.
+const A_SESSION: usize = 50;
+
+/// What the clients have in common with who started them.
+pub struct Shared {
+    pub load: Load,
+    pub stop: AtomicBool,
+    pub book: Mutex<Book>,
+    pub refused: AtomicUsize,
+    pub answers: AtomicUsize,
+    pub failed_reads: AtomicUsize,
+    pub wrong_reads: Mutex<Vec<String>>,
+    pub writes: Mutex<Pulse>,
+    pub reads: Mutex<Pulse>,
+    /// By writer, the last step that it may have sent.
+    sent: Vec<AtomicU64>,
+}
+
+impl Shared {
+    pub fn new(load: Load) -> Shared {
+        let pulse = || Mutex::new(Pulse::new(Instant::now()));
+        Shared {
+            load,
+            stop: AtomicBool::new(false),
+            book: Mutex::default(),
+            refused: AtomicUsize::new(0),
+            answers: AtomicUsize::new(0),
+            failed_reads: AtomicUsize::new(0),
+            wrong_reads: Mutex::default(),
+            writes: pulse(),
+            reads: pulse(),
+            sent: (0..load.writers).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    pub fn acknowledged(&self) -> usize {
+        self.book.lock().expect("no panic").acknowledged.len()
+    }
+
+    pub fn answered(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
+    }
+}
+
+/// Works until it is told to stop, whatever fails.
+pub fn work(shared: &Shared, login: &Login) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let writers = join_all((0..shared.load.writers).map(|number| writer(shared, login, number)));
+        let readers = join_all((0..shared.load.readers).map(|number| reader(shared, login, number)));
+        tokio::join!(writers, readers);
+    });
+}
+
+async fn bounded<T>(future: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, String> {
+    match tokio::time::timeout(LIMIT, future).await {
+        Ok(result) => result.map_err(|error| reason(&error)),
+        Err(_) => Err("no answer".to_owned()),
+    }
+}
+
+async fn writer(shared: &Shared, login: &Login, number: u32) {
+    let in_blocks = shared.load.in_blocks && number % 2 == 1;
+    let mut step = 0;
+    while !stops(&shared.stop) {
+        let Ok(client) = bounded(login.client()).await else {
+            shared.refused.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        for _ in 0..A_SESSION {
+            if stops(&shared.stop) {
+                return;
+            }
+            step += 1;
+            let entry = Entry { writer: number, step };
+            // Before it can be seen, or a reader would call it invented.
+            shared.sent[number as usize].store(step, Ordering::SeqCst);
+            let result = insert(&client, entry, in_blocks).await;
+            let mut book = shared.book.lock().expect("no panic");
+            match result {
+                Ok(()) => {
+                    book.acknowledged.insert(entry);
+                    shared.writes.lock().expect("no panic").beat(Instant::now());
+                }
+                // Even an error may have come after the commit: that of a server that stops while it waits for a replica.
+                Err(_) => {
+                    book.doubtful.insert(entry);
+                }
+            }
+            if result.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+async fn insert(client: &Client, entry: Entry, in_block: bool) -> Result<(), String> {
+    let Entry { writer, step } = entry;
+    let insert = format!("INSERT INTO ledger VALUES ({writer}, {step}, '{}')", entry.note());
+    if in_block {
+        bounded(client.simple_query("BEGIN")).await?;
+        bounded(client.simple_query(&insert)).await?;
+        bounded(client.simple_query("COMMIT")).await?;
+    } else {
+        bounded(client.simple_query(&insert)).await?;
+    }
+    Ok(())
+}
+
+async fn reader(shared: &Shared, login: &Login, number: u32) {
+    let mut turn = number;
+    while !stops(&shared.stop) {
+        if let Err(why) = read_on(shared, login, &mut turn).await {
+            if let Wrong::Answer(text) = why {
+                shared.wrong_reads.lock().expect("no panic").push(text);
+            }
+            shared.failed_reads.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+enum Wrong {
+    /// Something that no reader may see.
+    Answer(String),
+    /// None came.
+    Nothing,
+}
+
+async fn read_on(shared: &Shared, login: &Login, turn: &mut u32) -> Result<(), Wrong> {
+    let nothing = |_: String| Wrong::Nothing;
+    let client = bounded(login.client()).await.map_err(nothing)?;
+    let mut seen: BTreeMap<u32, u64> = BTreeMap::new();
+    for _ in 0..A_SESSION {
+        if stops(&shared.stop) {
+            break;
+        }
+        let writer = *turn % shared.load.writers;
+        *turn = turn.wrapping_add(1);
+        let sql = format!("SELECT step, note FROM ledger WHERE writer = {writer} ORDER BY step DESC LIMIT 1");
+        let messages = bounded(client.simple_query(&sql)).await.map_err(nothing)?;
+        let sent = shared.sent[writer as usize].load(Ordering::SeqCst);
+        let row = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)?.to_owned())),
+            _ => None,
+        });
+        let (step, note) = row.unwrap_or((0, Entry { writer, step: 0 }.note()));
+        if step > sent || note != (Entry { writer, step }).note() {
+            return Err(Wrong::Answer(format!(
+                "{note} at {step} of writer {writer}, who has sent {sent}"
+            )));
+        }
+        let before = seen.insert(writer, step).unwrap_or(0);
+        if shared.load.monotonic && step < before {
+            return Err(Wrong::Answer(format!("writer {writer}: {step} after {before}")));
+        }
+        shared.answers.fetch_add(1, Ordering::Relaxed);
+        shared.reads.lock().expect("no panic").beat(Instant::now());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
