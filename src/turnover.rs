@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 
 use crate::copying::{self, CloneBy};
 use crate::drain;
+use crate::error::{Failure, Kind, Problem};
 use crate::execute;
 use crate::observe;
 use crate::observed::{Containers, Observed};
@@ -14,6 +15,7 @@ use crate::plan::{Planned, Step};
 use crate::postgres::Session;
 use crate::project::Project;
 use crate::quorum;
+use crate::settings::Settings;
 use crate::topology;
 use crate::ui::{Board, Mark};
 
@@ -29,6 +31,33 @@ pub struct Manner {
     /// How a replica without data gets it
     #[arg(long, value_enum, value_name = "HOW", default_value = "basebackup")]
     pub clone: CloneBy,
+    /// Let others reach the ports although passwords are those of the documentation
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+impl Manner {
+    /// Whoever has read the documentation would get in.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] with the keys, unless `--insecure` was given.
+    pub fn refuse_known_passwords(&self, settings: &Settings) -> Result<(), Failure> {
+        let known = settings.default_passwords();
+        if self.insecure || settings.bind.is_loopback() || known.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Kind::Input,
+            Problem::new(format!(
+                "BIND_ADDRESS lets others reach the ports, and the documentation has the value of {}",
+                known.join(", ")
+            ))
+            .fix(
+                "before the first start set others in .env, in a running cluster `pgcluster rotate`; or set \
+                 BIND_ADDRESS=127.0.0.1; or pass --insecure",
+            ),
+        ))
+    }
 }
 
 /// The replicas that begin without data get it before they start, where that is wished.

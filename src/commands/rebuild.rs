@@ -42,6 +42,7 @@ pub struct Args {
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let started = Instant::now();
     let (project, _lock) = Project::load_existing_for(global, "rebuild", args.dry_run)?;
+    args.manner.refuse_known_passwords(&project.settings)?;
     let topology = &project.topology;
     let targets = target::resolve(topology, &args.nodes, false)?;
     let ids = replicas(&targets)?;

@@ -67,9 +67,12 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         keys: Vec::new(),
     };
     if args.dry_run {
-        return up::dry_run(&Project::load(&folder, env_file, &wish)?, ui).await;
+        let project = Project::load(&folder, env_file, &wish)?;
+        args.manner.refuse_known_passwords(&project.settings)?;
+        return up::dry_run(&project, ui).await;
     }
     let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "scale")?;
+    args.manner.refuse_known_passwords(&project.settings)?;
     let after: BTreeSet<u32> = project.topology.replicas().iter().map(|node| node.id).collect();
     let gone = |id: u32| before.contains(&id) && !after.contains(&id);
     let name = &project.topology.project;

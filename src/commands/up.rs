@@ -75,9 +75,12 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         removed: BTreeSet::new(),
     };
     if args.dry_run {
-        return dry_run(&Project::load(&folder, env_file, &wish)?, ui).await;
+        let project = Project::load(&folder, env_file, &wish)?;
+        args.manner.refuse_known_passwords(&project.settings)?;
+        return dry_run(&project, ui).await;
     }
     let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "up")?;
+    args.manner.refuse_known_passwords(&project.settings)?;
     let done = bring_up(&project, ui, &args.manner).await?;
 
     ui.note(&format!("\nready in {}", seconds(started.elapsed())));

@@ -106,10 +106,41 @@ fn the_clusters_own_containers_may_hold_their_ports() {
 #[test]
 fn an_address_of_another_machine_is_told_for_each_port() {
     FakeDocker::working()
-        .pgcluster(&Folder::generated(0, &env_with_free_ports(0)), &["up"])
+        .pgcluster(
+            &Folder::generated(0, &env_with_free_ports(0)),
+            &["up", "--insecure"],
+        )
         .env("BIND_ADDRESS", "192.0.2.1")
         .assert()
         .code(5)
         .stderr(contains("MASTER_PORT").and(contains("PGPOOL_PORT")))
         .stderr(contains("cannot be used"));
+}
+
+/// Whoever has read the README would get in.
+#[test]
+fn others_reach_the_ports_only_with_passwords_of_ones_own() {
+    fn check(settings: &str, arguments: &[&str], refused: bool) {
+        let env = format!("BIND_ADDRESS=0.0.0.0\n{}{settings}", env_with_free_ports(1));
+        let folder = Folder::generated(1, &env);
+        let before = folder.state();
+        let ended = FakeDocker::working().pgcluster(&folder, arguments).assert();
+        let said = String::from_utf8_lossy(&ended.get_output().stderr).into_owned();
+        assert_eq!(said.contains("--insecure"), refused, "{arguments:?}: {said}");
+        if refused {
+            ended
+                .code(2)
+                .stderr(contains("BIND_ADDRESS").and(contains("POOL_PASSWORD")));
+            assert_eq!(before.differences(&folder.state()), [""; 0]);
+        }
+    }
+    let own = "POSTGRES_PASSWORD=a1\nREPLICATION_PASSWORD=b2\nPOOL_PASSWORD=c3\n";
+    for command in ["up", "scale 1", "rebuild slave-1"] {
+        let words: Vec<&str> = command.split(' ').collect();
+        check("", &words, true);
+        check("POSTGRES_PASSWORD=a1\n", &words, true);
+        check("", &[&words[..], &["--dry-run"]].concat(), true);
+        check("", &[&words[..], &["--dry-run", "--insecure"]].concat(), false);
+        check(own, &[&words[..], &["--dry-run"]].concat(), false);
+    }
 }
