@@ -25,8 +25,8 @@ images: prepare ## build the node and the pool image, unless they are there
 test: images ## run all tests, the scenarios on real containers too
 	PGCLUSTER_DOCKER=1 $(CARGO) test --locked
 
-torture: images ## every fault several times, for hours; TORTURE_RUNS=1, TORTURE_ONLY='the pool'
-	PGCLUSTER_DOCKER=1 $(CARGO) test --locked --test it -- --ignored --exact faults::torture --nocapture
+torture: images ## every fault several times, for hours; TORTURE_RUNS=1, TORTURE_ONLY='the pool', CUT_RUNS=5
+	PGCLUSTER_DOCKER=1 $(CARGO) test --locked --test it -- --ignored --nocapture --test-threads 1 faults::
 
 test-windows: prepare ## compile for Windows, run that under wine, compare with Linux
 	@bash scripts/test-windows.sh

@@ -67,6 +67,13 @@ impl Running<'_> {
         outcome
     }
 
+    /// Sends a signal, to it alone or to all that it started, `after` its start, and waits for its end.
+    pub fn signalled(self, after: Duration, signal: &str, with_children: bool) -> Outcome {
+        std::thread::sleep(after.saturating_sub(self.started.elapsed()));
+        self.signal(signal, if with_children { "-" } else { "" });
+        self.ends()
+    }
+
     /// Ctrl-C: the signal reaches the whole process group.
     pub fn interrupt(self) -> Outcome {
         self.signal("-INT", "-");
@@ -75,9 +82,7 @@ impl Running<'_> {
 
     /// Kills it alone, `after` its start: what it started goes on.
     pub fn kill_after(self, after: Duration) -> Outcome {
-        std::thread::sleep(after.saturating_sub(self.started.elapsed()));
-        self.signal("-KILL", "");
-        self.ends()
+        self.signalled(after, "-KILL", false)
     }
 
     /// The same at this moment.
@@ -87,9 +92,7 @@ impl Running<'_> {
 
     /// Kills it and all that it started, `after` its start.
     pub fn kill_with_children_after(self, after: Duration) -> Outcome {
-        std::thread::sleep(after.saturating_sub(self.started.elapsed()));
-        self.signal("-KILL", "-");
-        self.ends()
+        self.signalled(after, "-KILL", true)
     }
 
     fn signal(&self, signal: &str, group: &str) {

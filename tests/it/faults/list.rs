@@ -137,7 +137,9 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "the pool's watcher is killed and a replica is frozen",
         strike: |scene| {
-            let kill = "kill -9 $(grep -al 'pool-watch.sh' /proc/[0-9]*/cmdline | cut -d/ -f3 | grep -v \"^$$\\$\" | head -n 1)";
+            let kill = "for process in /proc/[0-9]*; do \
+                if tr '\\0' ' ' <$process/cmdline | grep -q '^bash /pool/pool-watch.sh'; then \
+                kill -9 ${process#/proc/}; fi; done";
             scene.inside("pgpool-loadbalancer", kill);
             scene.freeze("postgres-slave2");
         },

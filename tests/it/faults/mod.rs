@@ -2,6 +2,7 @@
 //!
 //! `make test` has some of them once, `make torture` all of them several times, with a table for RELIABILITY.md.
 
+mod cut_short;
 mod list;
 mod strike;
 mod table;
@@ -25,6 +26,11 @@ pub struct Scene<'a> {
     ledger: &'a Ledger,
     /// Seconds that what takes a while is left alone.
     patience: u64,
+}
+
+/// From the environment.
+fn number(key: &str, default: u64) -> u64 {
+    std::env::var(key).map_or(default, |value| value.parse().expect("a number"))
 }
 
 fn ready(name: &str) -> Option<Cluster> {
@@ -140,9 +146,6 @@ fn the_ledger_tells_a_loss() {
 #[test]
 #[ignore = "takes hours: make torture"]
 fn torture() {
-    let number = |key: &str, default: u64| {
-        std::env::var(key).map_or(default, |value| value.parse().expect("a number"))
-    };
     let (runs, patience) = (number("TORTURE_RUNS", 5), number("TORTURE_SECONDS", 60));
     let only = std::env::var("TORTURE_ONLY").unwrap_or_default();
     let mut rows = Vec::new();

@@ -104,3 +104,86 @@ fn only_the_replication_role_may_replicate() {
         .exits(2)
         .says("rejects replication connection");
 }
+
+/// What nobody but the superuser needs.
+const TOO_MUCH: [&str; 14] = [
+    "SELECT * FROM secret",
+    "INSERT INTO secret VALUES ('x')",
+    "DROP TABLE secret",
+    "CREATE TABLE public.mine (i int)",
+    "CREATE DATABASE mine",
+    "CREATE ROLE mine",
+    "ALTER ROLE CURRENT_USER SUPERUSER",
+    "ALTER SYSTEM SET work_mem = '1MB'",
+    "SELECT rolpassword FROM pg_authid",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_promote()",
+    "SELECT pg_reload_conf()",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgresadmin'",
+];
+
+#[test]
+fn the_roles_of_the_cluster_can_do_what_they_need_and_no_more() {
+    let Some(cluster) = Cluster::new("rights") else {
+        return;
+    };
+    cluster.settings([("POOL_USER", "checker"), ("POOL_PASSWORD", "checks")]);
+    cluster.up(1);
+    cluster.sql("master", "CREATE TABLE secret (t text)");
+    let _superuser = cluster.login("master").connect().expect("a session to be ended");
+    let slot = "SELECT pg_create_physical_replication_slot('mine'), pg_drop_replication_slot('mine')";
+    let watch = "SELECT count(replay_lsn) FROM pg_stat_replication";
+    let (replication, password) = (
+        cluster.setting("REPLICATION_USER"),
+        cluster.setting("REPLICATION_PASSWORD"),
+    );
+    for (user, password, needed, foreign) in [
+        ("checker", "checks", watch, slot),
+        (
+            replication.as_str(),
+            password.as_str(),
+            slot,
+            "SELECT pg_ls_waldir()",
+        ),
+    ] {
+        let login = cluster.login("master").user(user).password(Some(password));
+        assert!(login.ask(needed).is_ok(), "{user}: {:?}", login.ask(needed));
+        for sql in TOO_MUCH.into_iter().chain([foreign]) {
+            let answer = login.ask(sql);
+            let refused = answer.as_ref().is_err_and(|why| why.starts_with("42501"));
+            assert!(refused, "{user}: {sql}: {answer:?}");
+        }
+        let become_superuser = format!("SET ROLE \"{}\"", cluster.setting("POSTGRES_USER"));
+        assert!(login.ask(&become_superuser).is_err(), "{user}");
+    }
+}
+
+#[test]
+fn containers_can_do_little_to_their_host() {
+    let Some(cluster) = Cluster::new("hardened") else {
+        return;
+    };
+    cluster.settings([("CONNECTION_MODE", "transaction")]);
+    cluster.up(1);
+    let format = "{{with .HostConfig}}{{.Privileged}} {{.ReadonlyRootfs}} {{.CapDrop}} {{.CapAdd}} {{.SecurityOpt}} \
+                  {{.PidsLimit}} {{.PidMode}}{{.UTSMode}} {{.IpcMode}}{{end}}";
+    for (service, container) in cluster.containers() {
+        let granted = docker(["inspect", "--format", format, &container.id]).replace("CAP_", "");
+        assert_eq!(
+            granted,
+            "false true [ALL] [CHOWN DAC_OVERRIDE FOWNER KILL SETGID SETUID] [no-new-privileges:true] 8192  private",
+            "{service}"
+        );
+        let mounts = docker(["inspect", "--format", "{{json .Mounts}}", &container.id]);
+        assert!(!mounts.contains("docker.sock"), "{service}: {mounts}");
+        // Of the processes that clients talk to none is root's: PID 1 and its shell have nothing to do with them.
+        let roots = "for p in /proc/[0-9]*; do [[ $(stat -c %u $p) == 0 ]] && tr '\\0' ' ' <$p/cmdline && echo; done; true";
+        let of_root = docker(["exec", &container.id, "bash", "-c", roots]);
+        let servers = ["postgres:", "pgpool:", "/usr/bin/pgbouncer", "bin/postgres"];
+        let found = of_root
+            .lines()
+            .find(|line| servers.iter().any(|server| line.starts_with(server)));
+        assert_eq!(found, None, "{service}");
+    }
+}
