@@ -270,13 +270,14 @@ fn too_little_space(
     place: &Path,
     free: &io::Result<u64>,
 ) -> Option<Problem> {
-    let new = project
-        .topology
-        .nodes
-        .iter()
-        .filter(|node| !containers.contains_key(&node.service()));
-    let needed = new.count() as u64 * SPACE_PER_NODE;
-    let free = *free.as_ref().ok()?;
+    let nodes = project.topology.nodes.iter();
+    let new = nodes.filter(|node| !containers.contains_key(&node.service()));
+    too_little(new.count() as u64, place, *free.as_ref().ok()?)
+}
+
+/// For so many new nodes; `free` are bytes.
+fn too_little(nodes: u64, place: &Path, free: u64) -> Option<Problem> {
+    let needed = nodes * SPACE_PER_NODE;
     (free < needed).then(|| {
         Problem::new(format!(
             "{} of disk are free in {}, and the new nodes need {}",
@@ -304,4 +305,24 @@ fn ports(project: &Project) -> String {
         false => format!("{first}–{last}"),
     });
     runs.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_new_nodes_need_space() {
+        let check = |nodes, free, expected: bool| {
+            let problem = too_little(nodes, Path::new("/data"), free);
+            assert_eq!(problem.is_some(), expected, "{nodes} nodes, {free} free");
+            if let Some(problem) = problem {
+                assert!(problem.what.contains("of disk are free in /data"), "{problem:?}");
+            }
+        };
+        check(0, 0, false);
+        check(1, SPACE_PER_NODE, false);
+        check(1, SPACE_PER_NODE - 1, true);
+        check(3, SPACE_PER_NODE * 2, true);
+    }
 }

@@ -28,6 +28,7 @@ mod observe;
 mod observed;
 mod passwords;
 mod plan;
+mod points;
 mod postgres;
 mod process;
 mod project;
@@ -140,4 +141,48 @@ fn interrupted(command: &str) -> Failure {
                 .fix(format!("`pgcluster {command}` continues, `pgcluster down` stops")),
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_interrupts_a_command_is_told_what_it_leaves_and_how_it_goes_on() {
+        fn check(command: &str, leaves: &str, next: &str) {
+            let failure = interrupted(command);
+            assert_eq!(failure.kind.exit_code(), 130);
+            let problem = &failure.problems[0];
+            assert_eq!(problem.what, format!("interrupted; {leaves}"));
+            assert!(
+                problem.fix.as_ref().is_some_and(|fix| fix.contains(next)),
+                "{problem:?}"
+            );
+        }
+        check(
+            "up",
+            "containers that were started go on, and no data was touched",
+            "`pgcluster up`",
+        );
+        check(
+            "scale",
+            "containers that were started go on, and no data was touched",
+            "`pgcluster scale`",
+        );
+        check(
+            "down",
+            "what was stopped or deleted so far stays so",
+            "`pgcluster down`",
+        );
+        check(
+            "restart",
+            "a node may be stopped, or left out by the pool",
+            "`pgcluster restart`",
+        );
+        check(
+            "rotate",
+            "a password may be changed in one place and not yet in another",
+            "run the same command again",
+        );
+    }
 }

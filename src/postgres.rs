@@ -27,6 +27,7 @@ use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQue
 
 use crate::error::Problem;
 use crate::observed::Silence;
+use crate::points;
 use crate::settings::Login;
 
 pub use inner_session::{InnerSession, Refusal, Rows};
@@ -148,7 +149,10 @@ impl Session {
     /// One statement that may take long, and whose failure is the user's to read: with every line of its detail.
     async fn order(&mut self, sql: &str) -> Result<Vec<SimpleQueryRow>, Problem> {
         self.marked = true;
-        match tokio::time::timeout(LONG_PATIENCE, self.ask(sql)).await {
+        points::pass("before an order to a server");
+        let answer = tokio::time::timeout(LONG_PATIENCE, self.ask(sql)).await;
+        points::pass("after an order to a server");
+        match answer {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => {
                 let detail = error.as_db_error().and_then(|db| db.detail());
@@ -211,7 +215,10 @@ impl Session {
 
     async fn command(&mut self, sql: &str) -> Result<()> {
         self.marked = true;
-        match self.query(sql).await {
+        points::pass("before an order to a server");
+        let answer = self.query(sql).await;
+        points::pass("after an order to a server");
+        match answer {
             Ok(_) => Ok(()),
             Err(silence) => bail!("port {}: {}", self.endpoint.port, silence.reason),
         }

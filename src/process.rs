@@ -14,6 +14,7 @@ use tokio::process::Command;
 pub use talk::{Tunnel, answer, feed, interact, tunnel};
 
 use crate::error::{Failure, Kind, Problem};
+use crate::points;
 
 /// Lines of output shown when a command fails.
 const LAST_LINES: usize = 15;
@@ -69,10 +70,12 @@ pub struct Finished {
 /// # Errors
 /// The program is missing, or did not end within `limit`.
 pub async fn capture(argv: &Argv, folder: &Path, limit: Duration) -> Result<Finished> {
+    points::pass("before a process");
     let output = tokio::time::timeout(limit, command(argv, folder).output())
         .await
         .map_err(|_| too_slow(argv, limit))?
         .map_err(|error| not_started(argv, &error))?;
+    points::pass("after a process");
     Ok(Finished {
         success: output.status.success(),
         status: output.status.to_string(),
@@ -104,6 +107,7 @@ pub async fn run(argv: &Argv, folder: &Path, limit: Duration) -> Result<String> 
 /// # Errors
 /// As [`run`].
 pub async fn stream(argv: &Argv, folder: &Path, mut on_line: impl FnMut(&str)) -> Result<()> {
+    points::pass("before a process");
     let mut child = command(argv, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -118,6 +122,7 @@ pub async fn stream(argv: &Argv, folder: &Path, mut on_line: impl FnMut(&str)) -
         seen.push(line);
     }
     let status = child.wait().await.context("cannot wait for a process")?;
+    points::pass("after a process");
     if status.success() {
         Ok(())
     } else {

@@ -289,9 +289,12 @@ impl Project {
     }
 
     fn write_some(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let folder = &self.topology.folder;
+        let all = self.rendering.files.iter().map(|file| folder.join(&file.path));
+        workdir::sweep(&all.filter_map(|path| Some(path.parent()?.to_owned())).collect());
         let files = self.changes.iter().map(|change| &change.file);
         let files: Vec<&Rendered> = files.filter(|file| wanted(&file.path)).collect();
-        workdir::write_all(&self.topology.folder, &files)
+        workdir::write_all(folder, &files)
     }
 }
 

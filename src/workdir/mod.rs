@@ -15,7 +15,7 @@ pub use compose_file::{
     Written, compose, existing_replicas, own_compose_file, refuse_without_cluster, written,
 };
 pub use lock::{Lock, is_in_use};
-pub use write::{is_exposed, write, write_all, write_for_now};
+pub use write::{is_exposed, sweep, write, write_all, write_for_now};
 
 use crate::assets::read_if_there;
 use crate::error::{Failure, Kind, Problem};

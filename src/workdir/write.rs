@@ -1,5 +1,6 @@
 //! Files written so that a reader, or a power cut, finds the old one or the new one.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,8 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
+use crate::points;
 use crate::render::Rendered;
 use crate::topology::PRIVATE_FOLDER;
+
+/// How the names of files begin that are to be renamed into place.
+const STAGED: &str = ".pgcluster-";
 
 /// Threads that each wait for the disk.
 const SYNCS_AT_ONCE: usize = 16;
@@ -33,21 +38,32 @@ pub fn write_all(folder: &Path, files: &[&Rendered]) -> Result<()> {
         staged.push((target, temporary));
     }
     sync(&staged)?;
+    points::pass("files are staged");
     for (target, temporary) in staged {
         temporary
             .persist(&target)
             .with_context(|| cannot_write(&target))?;
+        points::pass("a file is in place");
     }
     Ok(())
+}
+
+/// Removes what a process that was killed had staged in these folders; only who holds the lock may.
+pub fn sweep(folders: &BTreeSet<PathBuf>) {
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok());
+    for entry in entries.flatten().flatten() {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && entry.file_name().to_string_lossy().starts_with(STAGED) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// A file with the content, mode and owner that `target` is to have, beside it.
 fn stage(folder: &Path, target: &Path, file: &Rendered) -> io::Result<NamedTempFile> {
     let parent = target.parent().unwrap_or(folder);
     create_folders(parent, file.private)?;
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".pgcluster-")
-        .tempfile_in(parent)?;
+    let mut temporary = tempfile::Builder::new().prefix(STAGED).tempfile_in(parent)?;
     temporary.write_all(&file.content)?;
     match fs::metadata(target) {
         // A file of the user's keeps what the user gave it, and a secret never does.

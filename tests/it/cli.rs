@@ -13,6 +13,8 @@ mod down;
 #[cfg(unix)]
 mod engine;
 #[cfg(unix)]
+mod errors;
+#[cfg(unix)]
 mod extensions;
 #[cfg(unix)]
 #[path = "fake_docker/mod.rs"]

@@ -45,7 +45,7 @@ pub struct Cluster {
     transcript: RefCell<String>,
     parent: tempfile::TempDir,
     user: Option<OrdinaryUser>,
-    _seat: Seat,
+    _seat: Option<Seat>,
 }
 
 impl Cluster {
@@ -55,7 +55,15 @@ impl Cluster {
             println!("skipped: set PGCLUSTER_DOCKER=1");
             return None;
         }
-        let seat = Seat::take();
+        Some(Cluster::seated(name, Some(Seat::take())))
+    }
+
+    /// A second one, where there is one already that has the right to run.
+    pub fn beside(_: &Cluster, name: &str) -> Cluster {
+        Cluster::seated(name, None)
+    }
+
+    fn seated(name: &str, seat: Option<Seat>) -> Cluster {
         static IMAGES: Once = Once::new();
         IMAGES.call_once(images_are_there);
         let parent = tempfile::Builder::new()
@@ -82,7 +90,7 @@ impl Cluster {
             "SLAVE5_PORT",
         ];
         cluster.settings(ports.map(|key| (key, free_port().to_string())));
-        Some(cluster)
+        cluster
     }
 
     /// Writes these settings into `.env`, in double quotes with `\` before what is special there.

@@ -82,7 +82,7 @@ fn each_effect_has_one_home() {
     check("tokio_postgres", &["src/postgres.rs"]);
     check("println!", &["src/ui.rs"]);
     check("eprint", &["src/ui.rs"]);
-    check("process::exit", &[]);
+    check("process::exit", &["src/points.rs"]);
     check("tempfile_in", &["src/workdir/write.rs"]);
     check("fs::write", &["src/workdir/lock.rs"]);
     check("remove_dir_all", &["src/deletion.rs"]);
@@ -92,6 +92,7 @@ fn each_effect_has_one_home() {
         &[
             "src/engine.rs",
             "src/env_file.rs",
+            "src/points.rs",
             "src/process.rs",
             "src/project.rs",
         ],
@@ -213,4 +214,77 @@ fn scripts_keep_unix_line_ends() {
             }
         }
     }
+}
+
+/// Errors that no test brings about: an answer of PostgreSQL that is no JSON, and one to a question on a terminal.
+const UNSEEN: [&str; 2] = ["an answer that makes no sense", "nothing was stopped"];
+
+/// Of each error that the product can make, some test knows three words in a row.
+#[test]
+fn every_error_has_been_seen_by_a_test() {
+    let mut known: String = sources("tests").iter().map(|(_, text)| joined(text)).collect();
+    for snapshot in fs::read_dir(Path::new(ROOT).join("tests/it/snapshots")).unwrap() {
+        known.push_str(&fs::read_to_string(snapshot.unwrap().path()).unwrap());
+    }
+    let mut errors = Vec::new();
+    for (name, text) in sources("src") {
+        let (code, tests) = match name.ends_with("tests.rs") {
+            true => ("", text.as_str()),
+            false => text.split_once("#[cfg(test)]").unwrap_or((&text, "")),
+        };
+        known.push_str(&joined(tests));
+        errors.extend(error_texts(&joined(code)));
+    }
+    assert!(errors.len() > 80, "{}", errors.len());
+    let known = plain(&known);
+    let is_seen = |error: &String| {
+        error.split(['{', '}']).step_by(2).any(|part| {
+            let part = plain(part);
+            let words: Vec<&str> = part.split_whitespace().collect();
+            words
+                .windows(words.len().clamp(1, 3))
+                .any(|some| known.contains(&some.join(" ")))
+        })
+    };
+    // Where all words come from elsewhere there is nothing to look for.
+    errors.retain(|error| {
+        error
+            .split(['{', '}'])
+            .step_by(2)
+            .any(|part| part.contains(char::is_alphabetic))
+    });
+    errors.retain(|error| !is_seen(error) && !UNSEEN.iter().any(|unseen| error.starts_with(unseen)));
+    assert_eq!(errors, [""; 0]);
+}
+
+/// Lines that a `\` continues in one.
+fn joined(text: &str) -> String {
+    let mut lines = text.split("\\\n");
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |text, line| text + line.trim_start())
+}
+
+/// The literals from which `code` makes a `Problem`.
+fn error_texts(code: &str) -> Vec<String> {
+    let literal = |rest: &str| {
+        let rest = rest.trim_start().trim_start_matches("format!(").trim_start();
+        let rest = rest.strip_prefix('"')?;
+        let mut escaped = false;
+        let end = rest.find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        })?;
+        Some(rest[..end].to_owned())
+    };
+    code.split("Problem::new(").skip(1).filter_map(literal).collect()
+}
+
+/// Without what is written differently in different places.
+fn plain(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| word.replace('\\', ""));
+    let words: Vec<String> = words
+        .map(|word| word.trim_matches([':', ';', ',', '"']).to_owned())
+        .collect();
+    words.join(" ")
 }

@@ -130,7 +130,7 @@ fn others_reach_the_ports_only_with_passwords_of_ones_own() {
         if refused {
             ended
                 .code(2)
-                .stderr(contains("BIND_ADDRESS").and(contains("POOL_PASSWORD")));
+                .stderr(contains("BIND_ADDRESS lets others reach the ports").and(contains("POOL_PASSWORD")));
             assert_eq!(before.differences(&folder.state()), [""; 0]);
         }
     }

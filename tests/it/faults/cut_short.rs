@@ -58,6 +58,68 @@ fn interruptions() {
     cluster.checksums_are_right(REPLICAS);
 }
 
+/// What leads to a state, and the command that is cut short in it.
+type Case = (&'static [&'static [&'static str]], &'static [&'static str]);
+
+const CASES: &[Case] = &[
+    (
+        &[&["down", "--remove-volumes", "--yes"]],
+        &["up", "--replicas", "2"],
+    ),
+    (&[&["down"]], &["up", "--replicas", "2"]),
+    (&[&["scale", "1", "--drain-timeout", "1"]], &["scale", "2"]),
+    (&[&["scale", "3"]], &["scale", "2", "--drain-timeout", "1"]),
+    (&[], &["down"]),
+    (&[], &["down", "--remove-volumes", "--yes"]),
+    (
+        &[],
+        &[
+            "rebuild",
+            "slave-1",
+            "--remove-volumes",
+            "--yes",
+            "--drain-timeout",
+            "1",
+        ],
+    ),
+    (&[], &["restart", "slave-2"]),
+];
+
+/// `make torture`: at each point that the program itself knows, one after the other.
+#[test]
+#[ignore = "takes an hour: make torture"]
+fn every_point() {
+    let cluster = Cluster::new("points").expect("PGCLUSTER_DOCKER=1");
+    cluster.up(REPLICAS);
+    let log = cluster.folder.with_file_name("points.log");
+    for (state, words) in CASES {
+        let reach = || {
+            for words in *state {
+                cluster.run_words(words).exits(0);
+            }
+        };
+        reach();
+        let _ = fs::remove_file(&log);
+        let path = log.to_str().expect("a plain path");
+        cluster.run_with(&[("PGCLUSTER_POINTS", path)], words).exits(0);
+        let points = fs::read_to_string(&log).expect("points were passed");
+        let points: Vec<&str> = points.lines().collect();
+        println!("{words:?}: {} points", points.len());
+        assert!(points.len() > 3, "{points:?}");
+        for (number, point) in points.iter().enumerate() {
+            cluster.up(REPLICAS);
+            reach();
+            let cut = cluster.run_with(&[("PGCLUSTER_CUT_AT", &number.to_string())], words);
+            // What waits for others passes a different number of points each time.
+            assert!(matches!(cut.code, Some(137 | 0)), "{number} {point}: {cut}");
+            println!("{number} {point}: {:?}", cut.code);
+            cluster.up(REPLICAS);
+            nothing_is_left_over(&cluster);
+        }
+        cluster.up(REPLICAS);
+    }
+}
+
 /// Exactly what `up` makes: containers, slots, one network, no half made data, no file that was to be renamed.
 fn nothing_is_left_over(cluster: &Cluster) {
     cluster.replicates_to(REPLICAS);
@@ -85,6 +147,12 @@ fn nothing_is_left_over(cluster: &Cluster) {
         .collect();
     private.sort();
     assert_eq!(private, ["lock", "lock-holder", "logins", "newborn", "secrets"]);
+    let staged = Outcome::of(
+        Command::new("find")
+            .arg(&cluster.folder)
+            .args(["-name", ".pgcluster-*"]),
+    );
+    assert_eq!(staged.stdout, "", "files that were to be renamed");
     let copies = fs::read_dir(cluster.folder.join(".pgcluster/newborn")).expect("it is there");
     let copies: Vec<_> = copies.map(|entry| entry.expect("an entry").file_name()).collect();
     assert_eq!(copies, ["README"]);

@@ -145,6 +145,10 @@ pub const FAULTS: &[Fault] = &[
         },
     },
     Fault {
+        name: super::ENGINE,
+        strike: |scene| scene.restart_engine(),
+    },
+    Fault {
         name: "every server is killed",
         strike: |scene| {
             for service in ["postgres-slave1", "postgres-slave2", "postgres-master"] {

@@ -3,6 +3,7 @@
 //! `make test` has some of them once, `make torture` all of them several times, with a table for RELIABILITY.md.
 
 mod cut_short;
+mod full_disk;
 mod list;
 mod strike;
 mod table;
@@ -19,6 +20,9 @@ use table::Row;
 const BACK: u64 = 60;
 
 const REPLICAS: u32 = 2;
+
+/// Only where TORTURE_ENGINE is a command that does it: it touches everything else on the machine.
+const ENGINE: &str = "the engine is restarted";
 
 /// Where a fault strikes.
 pub struct Scene<'a> {
@@ -141,15 +145,20 @@ fn the_ledger_tells_a_loss() {
     assert_eq!((verdict.double, verdict.invented), (vec![], vec![]));
 }
 
-/// `make torture`: every fault several times; TORTURE_RUNS, TORTURE_SECONDS for what freezes, and TORTURE_ONLY, a part of
-/// a name, choose.
+/// `make torture`: every fault several times; TORTURE_RUNS, TORTURE_SECONDS for what freezes, TORTURE_ENGINE, a command
+/// that restarts the engine, and TORTURE_ONLY, a part of a name, choose.
 #[test]
 #[ignore = "takes hours: make torture"]
 fn torture() {
     let (runs, patience) = (number("TORTURE_RUNS", 5), number("TORTURE_SECONDS", 60));
     let only = std::env::var("TORTURE_ONLY").unwrap_or_default();
     let mut rows = Vec::new();
-    for fault in FAULTS.iter().filter(|fault| fault.name.contains(&only)) {
+    let can_be_done = |fault: &&Fault| fault.name != ENGINE || std::env::var_os("TORTURE_ENGINE").is_some();
+    for fault in FAULTS
+        .iter()
+        .filter(can_be_done)
+        .filter(|fault| fault.name.contains(&only))
+    {
         let mut row = Row::new(fault.name);
         let result = catch_unwind(AssertUnwindSafe(|| {
             let cluster = ready("torture").expect("PGCLUSTER_DOCKER=1");

@@ -83,4 +83,13 @@ impl Scene<'_> {
         let ids = containers.values().map(|container| &container.id);
         Outcome::of(Command::new("docker").arg("kill").args(ids)).exits(0);
     }
+
+    /// What `unless-stopped` is for.
+    pub fn restart_engine(&self) {
+        let command = std::env::var("TORTURE_ENGINE").expect("a command that restarts the engine");
+        Outcome::of(Command::new("bash").args(["-c", &command])).exits(0);
+        eventually("the engine answers", BACK, Some(0), || {
+            Outcome::of(Command::new("docker").arg("info")).code
+        });
+    }
 }

@@ -74,6 +74,10 @@ fn results_are_kept_for_those_who_ask_and_no_longer_than_right() {
         .run(["cache", "verify", "UPDATE t SET v = 'x'"])
         .exits(2)
         .says("the query writes");
+    cluster
+        .run(["cache", "verify", "SELECT nowhere"])
+        .exits(2)
+        .says("the query is refused");
     assert_eq!(cluster.sql("master", "SELECT v FROM t"), "3");
 
     says(&cluster, "cache: hint, for 600 s;");

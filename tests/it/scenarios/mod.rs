@@ -5,6 +5,7 @@ mod compose_only;
 mod consistency;
 mod costs;
 mod daily;
+mod data;
 mod elastic;
 mod extensions;
 mod faults;

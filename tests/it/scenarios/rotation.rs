@@ -70,6 +70,16 @@ fn passwords_change_under_load_and_everywhere() {
     assert_eq!(cluster.containers(), before);
     assert_eq!(generation(), first);
 
+    // By SQL, so that neither .env nor the containers have it.
+    cluster.sql("master", "ALTER ROLE postgresadmin PASSWORD 'elsewhere'");
+    cluster
+        .run(["rotate", "pool"])
+        .exits(3)
+        .says("POSTGRES_PASSWORD: the cluster has neither the one of .env nor the one it was given last");
+    let login = cluster.login("master").password(Some("elsewhere"));
+    let back = login.ask("ALTER ROLE postgresadmin PASSWORD 'by ''hand'''");
+    assert_eq!(back.as_deref(), Ok(""));
+
     // A container that stops and starts reads the new ones from its files.
     cluster.docker_each("restart", "pgpool-loadbalancer");
     cluster.docker_each("restart", "postgres-slave1");

@@ -73,3 +73,48 @@ fn a_replica_whose_wal_is_gone_is_cloned_again() {
     cluster.replicates_to(1);
     cluster.reads_everywhere(1, &["while it was away"]);
 }
+
+/// The copy that a newborn master leaves for its first replicas is used only where it is what it should be.
+#[test]
+fn a_copy_that_does_not_fit_is_not_used() {
+    let Some(cluster) = Cluster::new("odd copies") else {
+        return;
+    };
+    cluster.up(0);
+    cluster.writes("master", "before the copy");
+    cluster.run(["down"]).exits(0);
+    cluster.as_root("tar -C master/pgdata -cf own.tar .");
+    cluster.up(0);
+    // The master has moved on since.
+    cluster.writes("master", "after the copy");
+    cluster.sql("master", "CHECKPOINT");
+    let other = Cluster::beside(&cluster, "the other");
+    other.up(0);
+    other.run(["down"]).exits(0);
+    other.as_root("tar -C master/pgdata -cf foreign.tar . && chmod a+r foreign.tar");
+    std::fs::copy(
+        other.folder.join("foreign.tar"),
+        cluster.folder.join("foreign.tar"),
+    )
+    .expect("a copy");
+
+    for made in [
+        "cp own.tar $copy",
+        "cp foreign.tar $copy",
+        "head -c 1000000 own.tar >$copy",
+        "echo nothing >$copy",
+    ] {
+        cluster.as_root(&format!("copy=.pgcluster/newborn/copy.tar; umask 077; {made}"));
+
+        cluster.run(["scale", "1"]).exits(0);
+
+        cluster.replicates_to(1);
+        let log = cluster.log("postgres-slave1");
+        assert!(
+            log.contains("cloned") && !log.contains("unpacked"),
+            "{made}: {log}"
+        );
+        cluster.reads_everywhere(1, &["after the copy", "before the copy"]);
+        cluster.run(["scale", "0", "--remove-volumes", "--yes"]).exits(0);
+    }
+}

@@ -38,6 +38,17 @@ fn every_trouble_has_a_row_and_a_finding() {
     cluster.run(["up"]).exits(0);
     cluster.replicates_to(2);
 
+    // It streams, and shows nothing of what it gets.
+    cluster.sql("slave-2", "SELECT pg_wal_replay_pause()");
+    let database = cluster.login("master").database("postgres");
+    database.ask("DELETE FROM pgcluster.marker").expect("a marker");
+    cluster
+        .run(["up"])
+        .exits(3)
+        .says("not proved within 20 s: a replica does not replay what the master wrote");
+    cluster.sql("slave-2", "SELECT pg_wal_replay_resume()");
+    cluster.run(["up"]).exits(0);
+
     cluster.run(["down"]).exits(0);
     for node in ["master", "slave-1", "slave-2", "pool"] {
         has_a_finding_for(&cluster, node);

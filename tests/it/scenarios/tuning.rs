@@ -105,6 +105,7 @@ fn a_broken_line_is_named_and_the_old_value_holds() {
             .exits(3)
             .within(30)
             .says(node)
+            .says("its configuration has an error; it goes on with the values it had")
             .says("config/postgresql.conf");
         refused.says(&format!("line {line}"));
 
