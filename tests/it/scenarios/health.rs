@@ -24,8 +24,9 @@ fn a_replica_gets_reads_only_while_it_is_well() {
         !now.is_empty() && now != before
     });
 
+    // A watcher that has just started asks Pgpool-II first, which waits for the frozen one.
     freeze(&cluster, "postgres-slave2");
-    traffic.flows_past(&["slave2"], 20);
+    traffic.flows_past(&["slave2"], 30);
     left_out(&cluster, 2, "does not answer");
     cluster.docker_each("unpause", "postgres-slave2");
     cluster.replicates_again_to(2);
