@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::docker;
 use crate::error::{Failure, Kind, Problem};
 use crate::observe;
-use crate::observed::Containers;
+use crate::observed::{Backend, Containers};
 use crate::plan::{Planned, Step};
 use crate::postgres::Session;
 use crate::process::{self, Argv};
@@ -134,11 +134,7 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::Restart { id } => on_container(project, there, "restart", &topology::service(*id)).await,
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
         Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
-        Step::Detach { id } => {
-            pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await?;
-            // What is done to the node now would end them.
-            logins_over(project, there).await
-        }
+        Step::Detach { id } => detach(project, there, *id).await,
         Step::Rebuild { id } => {
             rebuild::set_aside(project, there, *id).await?;
             on_container(project, there, "start", &topology::service(*id)).await
@@ -182,13 +178,29 @@ pub async fn renew(project: &Project, there: &Containers, limit: Duration) -> Re
     finish(project, &argv, limit + PCP_LIMIT).await
 }
 
-/// Waits until every login to the pool that is going on now is over; see [`docker::logins_over`].
+/// Takes a node out of the pool, so that what is done to it now ends nobody's login.
+async fn detach(project: &Project, there: &Containers, id: u32) -> Result<()> {
+    let deadline = Instant::now() + LOGINS_LIMIT;
+    let mut pool = Session::fresh(observe::endpoint(&project.settings, project.topology.pool_port));
+    loop {
+        pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await?;
+        logins_over(project, there, Some(id)).await?;
+        // A login that had begun before marks the node as up again when it reaches it.
+        let backends = pool.backends().await.unwrap_or_default();
+        let is_up = backends.get(&id).is_some_and(Backend::is_up);
+        if !is_up || Instant::now() >= deadline {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits until `detached` is out of the pool and every login that is going on then is over; see [`docker::logins_over`].
 ///
 /// # Errors
 /// The pool's container does not do it.
-pub async fn logins_over(project: &Project, there: &Containers) -> Result<()> {
+pub async fn logins_over(project: &Project, there: &Containers, detached: Option<u32>) -> Result<()> {
     let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
-    let argv = docker::logins_over(&pool.id, LOGINS_LIMIT.as_secs());
+    let argv = docker::logins_over(&pool.id, LOGINS_LIMIT.as_secs(), detached);
     finish(project, &argv, LOGINS_LIMIT + PCP_LIMIT).await
 }
 

@@ -21,8 +21,19 @@ servers() {
 # them ("server login has been failing"). A lifetime that only those of before exceed ends each when nobody uses it.
 shorten() { ask "SET server_lifetime = '$((age / 1000000)).$(printf %06d $((age % 1000000)))'"; }
 
-verb=$1 limit=$2                        # seconds
+# Detaching is done when Pgpool-II's main process comes to it, and notes it: a login may count on the node until then.
+is_down() {
+  local states=()
+  mapfile -t states </run/pgcluster/pgpool_status
+  [[ ${states[$1]-down} == down ]]
+}
+
+verb=$1 limit=$2 id=${3-}               # seconds; the number of a node that is being detached
 begin=${EPOCHREALTIME/[.,]/} age=0
+while [[ -n $id ]] && ! is_down "$id" && ((age < limit * 1000000)); do
+  sleep 0.05
+  age=$((${EPOCHREALTIME/[.,]/} - begin))
+done
 case $verb in
   logins) old=$(logins) ;;
   servers)
@@ -35,7 +46,7 @@ while [[ -n $old ]] && ((age < limit * 1000000)); do
   age=$((${EPOCHREALTIME/[.,]/} - begin))
   if [[ $verb == servers ]]; then shorten; fi
   now=$("$verb")
-  for id in $old; do
-    if [[ $now != *" $id "* ]]; then old=${old/ $id /}; fi
+  for login in $old; do
+    if [[ $now != *" $login "* ]]; then old=${old/ $login /}; fi
   done
 done

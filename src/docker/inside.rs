@@ -54,12 +54,13 @@ pub fn bouncer_renew(container: &str, limit: u64) -> Argv {
         .and(["/bouncer/pool-sessions.sh", "servers", &limit.to_string()])
 }
 
-/// Waits, `limit` seconds at most, until every login to Pgpool-II that is going on now is over: each connects to every
-/// node that was up when it began.
-pub fn logins_over(container: &str, limit: u64) -> Argv {
+/// Waits, `limit` seconds at most, until the node `detached` is out of Pgpool-II, where one is being detached, and then
+/// until every login that is going on is over: each connects to every node that was up when it began.
+pub fn logins_over(container: &str, limit: u64, detached: Option<u32>) -> Argv {
     docker()
         .and(["exec", container, "bash"])
         .and(["/pool/pool-sessions.sh", "logins", &limit.to_string()])
+        .and(detached.map(|id| id.to_string()))
 }
 
 /// Clients that are connected, and those of them that wait, from PgBouncer's `SHOW POOLS`.
