@@ -95,20 +95,7 @@ pub async fn drain_out(
     board: &mut Board,
     manner: &Manner,
 ) -> Result<usize> {
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    let out = async {
-        let cut = run_empty(project, there, ids, board, manner).await?;
-        for id in ids {
-            execute::correct(project, there, &Step::Detach { id: *id }).await?;
-        }
-        anyhow::Ok(cut)
-    };
-    let cut = out.await;
-    // Whatever came, what stands there afterwards is what `up` wants.
-    drain::restore(project)?;
-    cut
+    drain_and_detach(project, there, ids, ids, board, manner).await
 }
 
 /// Lets these replicas, which the wanted cluster has not, run empty.
@@ -119,10 +106,30 @@ pub async fn drain(
     board: &mut Board,
     manner: &Manner,
 ) -> Result<usize> {
+    drain_and_detach(project, there, ids, &[], board, manner).await
+}
+
+/// Drains `ids`, and detaches `detached` while the list of nodes still gives them no new sessions.
+async fn drain_and_detach(
+    project: &Project,
+    there: &Containers,
+    ids: &[u32],
+    detached: &[u32],
+    board: &mut Board,
+    manner: &Manner,
+) -> Result<usize> {
     if ids.is_empty() {
         return Ok(0);
     }
-    let cut = run_empty(project, there, ids, board, manner).await;
+    let out = async {
+        let cut = run_empty(project, there, ids, board, manner).await?;
+        for id in detached {
+            execute::correct(project, there, &Step::Detach { id: *id }).await?;
+        }
+        anyhow::Ok(cut)
+    };
+    let cut = out.await;
+    // Whatever came, what stands there afterwards is what `up` wants.
     drain::restore(project)?;
     cut
 }

@@ -17,8 +17,9 @@ use crate::workdir::{self, Lock};
 
 /// Stop the cluster; its data stays
 ///
-/// Stops all servers by their fast shutdown and removes their containers and network. With --remove-volumes it also deletes the data directories or volumes of all nodes, replicas removed
-/// earlier included, after asking for the cluster's name. .env, master/config, slave-template/ and your edits stay.
+/// Stops all servers by their fast shutdown and removes their containers and network. With --remove-volumes it also
+/// deletes the data directories or volumes of all nodes, replicas removed earlier included, after asking for the
+/// cluster's name. .env, master/config, slave-template/ and your edits stay.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Delete all data as well
