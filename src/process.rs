@@ -114,13 +114,18 @@ pub async fn stream(argv: &Argv, folder: &Path, mut on_line: impl FnMut(&str)) -
         .spawn()
         .map_err(|error| not_started(argv, &error))?;
     let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
-    forward(child.stdout.take(), sender.clone());
-    forward(child.stderr.take(), sender);
-    let mut seen = Vec::new();
-    while let Some(line) = lines.recv().await {
+    forward(child.stdout.take(), Stream::Out, sender.clone());
+    forward(child.stderr.take(), Stream::Err, sender);
+    // Which of two streams is read first is chance: what a program says of its failure is to come last.
+    let (mut seen, mut complaints) = (Vec::new(), Vec::new());
+    while let Some((stream, line)) = lines.recv().await {
         on_line(&line);
-        seen.push(line);
+        match stream {
+            Stream::Out => seen.push(line),
+            Stream::Err => complaints.push(line),
+        }
     }
+    seen.append(&mut complaints);
     let status = child.wait().await.context("cannot wait for a process")?;
     points::pass("after a process");
     if status.success() {
@@ -130,7 +135,13 @@ pub async fn stream(argv: &Argv, folder: &Path, mut on_line: impl FnMut(&str)) -
     }
 }
 
-fn forward<R>(output: Option<R>, sender: tokio::sync::mpsc::UnboundedSender<String>)
+#[derive(Clone, Copy)]
+enum Stream {
+    Out,
+    Err,
+}
+
+fn forward<R>(output: Option<R>, stream: Stream, sender: tokio::sync::mpsc::UnboundedSender<(Stream, String)>)
 where
     R: AsyncRead + Unpin + Send + 'static,
 {
@@ -138,7 +149,7 @@ where
     tokio::spawn(async move {
         let mut lines = BufReader::new(output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            if sender.send(line).is_err() {
+            if sender.send((stream, line)).is_err() {
                 break;
             }
         }
