@@ -26,7 +26,10 @@ const REPLACE_LIMIT: Duration = Duration::from_secs(120);
 const PCP_LIMIT: Duration = Duration::from_secs(10);
 /// Transactions of clients mostly take less.
 const RENEW_LIMIT: Duration = Duration::from_secs(5);
-const LOGINS_LIMIT: Duration = Duration::from_secs(10);
+/// A server ends a login that hangs after its `authentication_timeout`, 60 s.
+const LOGINS_LIMIT: Duration = Duration::from_secs(70);
+/// A pool all of whose processes have clients lets nobody in to ask it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const PCP_POLL: Duration = Duration::from_millis(200);
 
 /// Builds the missing images, handing every line of the build's output to `on_line`.
@@ -126,7 +129,7 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::DropSlot { name } => session(0)?.drop_slot(name).await,
         Step::SetSynchronous { names } => session(0)?.set_synchronous(names).await,
         Step::Reload { id } => session(*id)?.reload().await,
-        Step::Replace { service } => {
+        Step::Replace { service } | Step::Start { service } => {
             let topology = &project.topology;
             let argv = workdir::compose(&topology.folder, &topology.project).up_only(&[service]);
             finish(project, &argv, REPLACE_LIMIT).await
@@ -147,7 +150,6 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         | Step::CreateExtension { .. }
         | Step::Unpause { .. }
         | Step::Revive { .. }
-        | Step::Start { .. }
         | Step::Remove { .. } => Ok(()),
     }
 }
@@ -181,15 +183,26 @@ pub async fn renew(project: &Project, there: &Containers, limit: Duration) -> Re
 /// Takes a node out of the pool, so that what is done to it now ends nobody's login.
 async fn detach(project: &Project, there: &Containers, id: u32) -> Result<()> {
     let deadline = Instant::now() + LOGINS_LIMIT;
-    let mut pool = Session::fresh(observe::endpoint(&project.settings, project.topology.pool_port));
+    let entry = observe::endpoint(&project.settings, project.topology.pool_port);
+    let mut pool = Session::fresh(entry).patient();
     loop {
         pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await?;
         logins_over(project, there, Some(id)).await?;
         // A login that had begun before marks the node as up again when it reaches it.
-        let backends = pool.backends().await.unwrap_or_default();
-        let is_up = backends.get(&id).is_some_and(Backend::is_up);
-        if !is_up || Instant::now() >= deadline {
+        if is_out(&mut pool, id).await || Instant::now() >= deadline {
             return Ok(());
+        }
+    }
+}
+
+/// A pool that does not answer is asked again: that is not a word about the node.
+async fn is_out(pool: &mut Session, id: u32) -> bool {
+    let deadline = Instant::now() + ANSWER_LIMIT;
+    loop {
+        match pool.backends().await {
+            Ok(backends) => return !backends.get(&id).is_some_and(Backend::is_up),
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(PCP_POLL).await,
+            Err(_) => return true,
         }
     }
 }

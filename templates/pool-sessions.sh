@@ -22,15 +22,17 @@ servers() {
 shorten() { ask "SET server_lifetime = '$((age / 1000000)).$(printf %06d $((age % 1000000)))'"; }
 
 # Detaching is done when Pgpool-II's main process comes to it, and notes it: a login may count on the node until then.
+# While it writes the file, that is empty.
 is_down() {
   local states=()
   mapfile -t states </run/pgcluster/pgpool_status
-  [[ ${states[$1]-down} == down ]]
+  ((${#states[@]} > 0)) && [[ ${states[$1]-down} == down ]]
 }
 
 verb=$1 limit=$2 id=${3-}               # seconds; the number of a node that is being detached
+note=3                                  # seconds: a login may have marked it as up again before that was noted
 begin=${EPOCHREALTIME/[.,]/} age=0
-while [[ -n $id ]] && ! is_down "$id" && ((age < limit * 1000000)); do
+while [[ -n $id ]] && ! is_down "$id" && ((age < note * 1000000)); do
   sleep 0.05
   age=$((${EPOCHREALTIME/[.,]/} - begin))
 done
