@@ -4,7 +4,7 @@ mod fixed;
 mod roll;
 mod synchronous;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::health::{self, State};
 use crate::observed::{Fixed, Observed};
@@ -117,6 +117,21 @@ fn leaving(rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
             .map(|id| Step::Detach { id: *id }.because("the replica is removed")),
     );
     steps
+}
+
+/// Servers that ended while they were waited for, by whose hand ever; `ran` are the services that were seen running.
+///
+/// The engine starts again what fails, but nothing that was stopped or killed by an order.
+pub fn ended(
+    topology: &Topology,
+    rendering: &Rendering,
+    observed: &Observed,
+    ran: &BTreeSet<String>,
+) -> Vec<Planned> {
+    let steps = containers(topology, rendering, observed).into_iter();
+    steps
+        .filter(|planned| matches!(&planned.step, Step::Start { service } if ran.contains(service)))
+        .collect()
 }
 
 /// What can be put right in servers that run: slots, configuration, the pool's view.

@@ -1,6 +1,8 @@
 //! Waiting until the cluster is as wanted: observe, decide, correct, until nothing is left or nothing moves.
 
-use std::collections::BTreeMap;
+mod progress;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ use crate::reconcile;
 use crate::render;
 use crate::topology::{self, BOUNCER_SERVICE};
 use crate::ui::{Board, Mark, Ui};
+
+pub use progress::Progress;
 
 /// A step that did not help at once is not repeated before this has passed: Pgpool's control process restarts for
 /// about a second after each change.
@@ -59,6 +63,7 @@ pub async fn settle(
     let mut progress = Progress::new();
     let mut attempts: Vec<(Step, Instant)> = Vec::new();
     let mut logins_checked = false;
+    let mut ran: BTreeSet<String> = BTreeSet::new();
     // A slot that was filled before is known to the pool, with the weights of then, and the watcher attaches it.
     let mut reload_pool = project
         .changes
@@ -69,9 +74,13 @@ pub async fn settle(
             result = &mut starting, if !started => {
                 started = true;
                 changed = result?;
+                progress.is_made();
                 if changed {
                     let topology = &project.topology;
-                    watch.forget(observe::containers(&topology.folder, &topology.project).await?);
+                    let containers = observe::containers(&topology.folder, &topology.project).await?;
+                    // Compose has started them all, and one may have ended before anybody looked.
+                    ran.extend(containers.keys().cloned());
+                    watch.forget(containers);
                     continue;
                 }
                 watch.now()
@@ -81,6 +90,11 @@ pub async fn settle(
         let states = health::parts(&project.topology, &observed);
         progress.note(&states);
         show(board, &states, started, &progress);
+        let running = observed
+            .containers
+            .iter()
+            .filter(|(_, container)| container.is_running());
+        ran.extend(running.map(|(service, _)| service.clone()));
         if !started {
             if progress.stalled_for() > limit {
                 return Err(compose_hangs(limit).into());
@@ -122,13 +136,23 @@ pub async fn settle(
                 .into());
         }
         attempts.retain(|(_, at)| at.elapsed() < STEP_PAUSE);
-        for planned in reconcile::corrections(&project.topology, &project.rendering, &observed) {
+        let (topology, rendering) = (&project.topology, &project.rendering);
+        let mut steps = reconcile::ended(topology, rendering, &observed, &ran);
+        steps.extend(reconcile::corrections(topology, rendering, &observed));
+        for planned in steps {
             if attempts.iter().any(|(step, _)| *step == planned.step) {
                 continue;
             }
             ui.detail(&planned.to_string());
             let result = execute::correct(project, &observed.containers, &planned.step).await;
             let interrupted = interrupted(&planned.step);
+            match &planned.step {
+                // One that ends again and again comes no further, however often it is started.
+                Step::Start { .. } => {}
+                step if result.is_ok() => progress.corrected(step),
+                _ => {}
+            }
+            let restarts = !matches!(planned.step, Step::Start { .. });
             attempts.push((planned.step, Instant::now()));
             if let Err(error) = result {
                 if matches!(
@@ -141,8 +165,9 @@ pub async fn settle(
             }
             if let Some(service) = interrupted {
                 // What comes next is decided by what is seen of the new server.
-                progress.begin_again(&states, &service);
-                let topology = &project.topology;
+                if restarts {
+                    progress.begin_again(&states, &service);
+                }
                 let containers = observe::containers(&topology.folder, &topology.project).await?;
                 watch.forget_one(&service, containers);
                 break;
@@ -154,7 +179,7 @@ pub async fn settle(
 /// The service whose server is another, or does otherwise, after a step.
 fn interrupted(step: &Step) -> Option<String> {
     match step {
-        Step::Replace { service } => Some(service.clone()),
+        Step::Replace { service } | Step::Start { service } => Some(service.clone()),
         Step::Restart { id } | Step::Rebuild { id } => Some(topology::service(*id)),
         // What the master said before would pass for what it does now.
         Step::SetSynchronous { .. } => Some(topology::service(0)),
@@ -182,62 +207,6 @@ pub fn show(board: &mut Board, states: &[Part], started: bool, progress: &Progre
             state => state.to_string(),
         };
         board.show(title, mark, state.progress().0, &text);
-    }
-}
-
-/// The furthest each node has come, and when one last came further.
-pub struct Progress {
-    best: BTreeMap<String, (u8, u64)>,
-    last: Instant,
-    /// When a node's clone was first seen, and how many bytes it had then.
-    clones: BTreeMap<String, (Instant, u64)>,
-}
-
-impl Progress {
-    pub fn new() -> Self {
-        Progress {
-            best: BTreeMap::new(),
-            last: Instant::now(),
-            clones: BTreeMap::new(),
-        }
-    }
-
-    /// A container that starts over and over comes no further than it was.
-    pub fn note(&mut self, states: &[Part]) {
-        for Part { title, state, .. } in states {
-            let now = state.progress();
-            let best = self.best.entry(title.clone()).or_default();
-            if now > *best {
-                *best = now;
-                self.last = Instant::now();
-            }
-            if let State::Cloning(done, _) = state {
-                self.clones
-                    .entry(title.clone())
-                    .or_insert((Instant::now(), *done));
-            }
-        }
-    }
-
-    /// The server of `service` starts anew, and so does what counts as progress for it.
-    fn begin_again(&mut self, states: &[Part], service: &str) {
-        for part in states.iter().filter(|part| part.service == service) {
-            self.best.remove(&part.title);
-        }
-        self.last = Instant::now();
-    }
-
-    /// How long a clone goes on at the pace it had so far; nothing during its first second.
-    fn left(&self, title: &str, done: u64, total: u64) -> Option<Duration> {
-        let (since, first) = self.clones.get(title)?;
-        let elapsed = since.elapsed();
-        let pace = done.checked_sub(*first).filter(|bytes| *bytes > 0)? as f64 / elapsed.as_secs_f64();
-        let left = total.saturating_sub(done) as f64 / pace;
-        (elapsed > Duration::from_secs(1)).then(|| Duration::from_secs_f64(left))
-    }
-
-    pub fn stalled_for(&self) -> Duration {
-        self.last.elapsed()
     }
 }
 

@@ -103,6 +103,21 @@ fn stopped_paused_and_changed_containers_are_told_apart() {
 }
 
 #[test]
+fn only_what_ran_before_is_started_again_while_it_is_waited_for() {
+    let wanted = topology(2);
+    let mut observed = healthy(&wanted);
+    for service in ["postgres-slave1", "postgres-slave2"] {
+        observed.containers.get_mut(service).unwrap().state = "exited".into();
+    }
+    let ran = BTreeSet::from(["postgres-master".to_owned(), "postgres-slave2".to_owned()]);
+
+    let steps = ended(&wanted, &rendering(&wanted), &observed, &ran);
+
+    let steps: Vec<String> = steps.iter().map(Planned::to_string).collect();
+    assert_eq!(steps, ["start postgres-slave2  (stopped)"]);
+}
+
+#[test]
 fn all_servers_read_their_files_before_any_restarts() {
     let change = |o: &mut Observed| {
         for id in 0..=2 {

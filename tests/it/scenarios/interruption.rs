@@ -57,6 +57,27 @@ fn ctrl_c_says_what_it_leaves_and_the_next_up_goes_on() {
     is_whole(&cluster);
 }
 
+/// What is killed by an order the engine leaves alone.
+#[test]
+fn a_server_that_ends_while_up_waits_is_started_again() {
+    let Some(cluster) = Cluster::new("ended") else {
+        return;
+    };
+    cluster.up(1);
+    cluster.run(["down"]).exits(0);
+    let up = cluster.start_up(1);
+    eventually("the replica runs", 30, true, || {
+        let containers = cluster.containers();
+        let replica = containers.get("postgres-slave1");
+        replica.is_some_and(|container| container.state == "running")
+    });
+
+    cluster.docker_each("kill", "postgres-slave1");
+
+    up.ends().exits(0);
+    is_whole(&cluster);
+}
+
 #[test]
 fn a_replica_killed_in_its_base_backup_clones_afresh() {
     let Some(cluster) = Cluster::new("half a clone") else {
