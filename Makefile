@@ -23,7 +23,7 @@ images: prepare ## build the node and the pool image, unless they are there
 	docker image inspect $$(docker compose config --images | sort -u) >/dev/null 2>&1 || docker compose build
 
 test: images ## run all tests, the scenarios on real containers too
-	PGCLUSTER_DOCKER=1 $(CARGO) test --locked
+	@CARGO=$(CARGO) bash scripts/test.sh
 
 torture: images ## every fault several times, for hours; TORTURE_RUNS=1, TORTURE_ONLY='the pool', CUT_RUNS=5
 	PGCLUSTER_DOCKER=1 $(CARGO) test --locked --test it -- --ignored --nocapture --test-threads 1 faults::
