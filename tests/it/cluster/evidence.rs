@@ -29,11 +29,14 @@ impl Cluster {
         let _ = fs::create_dir_all(&place);
         let save = |name: &str, text: &str| drop(fs::write(place.join(name), text));
         save("commands.txt", &self.transcript.borrow());
-        save("status.txt", &self.run(["status"]).to_string());
-        save(
-            "logs.txt",
-            &self.compose(["logs", "--timestamps", "--no-color"]).to_string(),
-        );
+        let status = self.run(["status"]).to_string();
+        save("status.txt", &status);
+        let logs = self.compose(["logs", "--timestamps", "--no-color"]).to_string();
+        save("logs.txt", &logs);
+        // Of a run elsewhere this is all that can be read afterwards.
+        let pool: Vec<&str> = logs.lines().filter(|line| line.contains("pgpool")).collect();
+        let tail = pool[pool.len().saturating_sub(40)..].join("\n");
+        eprintln!("{status}\nthe end of the pool's log:\n{tail}");
         save(
             "containers.txt",
             &self.compose(["ps", "--all", "--no-trunc"]).to_string(),

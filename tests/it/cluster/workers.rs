@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Cluster;
 use super::outcome::eventually;
@@ -90,23 +90,35 @@ impl Drop for Workers {
     }
 }
 
+/// What failed, where: the stage of the session, and when.
+struct Failed {
+    stage: &'static str,
+    error: tokio_postgres::Error,
+}
+
+fn at(stage: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Failed {
+    move |error| Failed { stage, error }
+}
+
 async fn worker(shared: Arc<Shared>, login: Login, work: Work, number: usize) {
+    let started = Instant::now();
     while !shared.stop.load(Ordering::Relaxed) {
-        if let Err(error) = session(&shared, &login, work, number).await {
-            let why = reason(&error);
+        let begun = started.elapsed();
+        if let Err(Failed { stage, error }) = session(&shared, &login, work, number).await {
+            let why = format!(
+                "{stage} at {:.1} s in a session begun at {:.1} s: {}",
+                started.elapsed().as_secs_f64(),
+                begun.as_secs_f64(),
+                reason(&error)
+            );
             shared.failures.lock().expect("no panic").push(why);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 }
 
-async fn session(
-    shared: &Shared,
-    login: &Login,
-    work: Work,
-    number: usize,
-) -> Result<(), tokio_postgres::Error> {
-    let client = login.client().await?;
+async fn session(shared: &Shared, login: &Login, work: Work, number: usize) -> Result<(), Failed> {
+    let client = login.client().await.map_err(at("login"))?;
     for step in 0..work.a_session {
         if shared.stop.load(Ordering::Relaxed) {
             break;
@@ -114,15 +126,18 @@ async fn session(
         let insert = format!("INSERT INTO work VALUES ({number}, {step})");
         let read = format!("SELECT count(*) FROM work WHERE worker = {number} AND step > 1000");
         if work.in_blocks {
-            client.simple_query("BEGIN").await?;
-            client.simple_query(&insert).await?;
+            client.simple_query("BEGIN").await.map_err(at("begin"))?;
+            client.simple_query(&insert).await.map_err(at("insert"))?;
             // The transaction stays open for a moment.
-            client.simple_query("SELECT pg_sleep(0.03)").await?;
-            client.simple_query("COMMIT").await?;
+            client
+                .simple_query("SELECT pg_sleep(0.03)")
+                .await
+                .map_err(at("sleep"))?;
+            client.simple_query("COMMIT").await.map_err(at("commit"))?;
         } else {
-            client.simple_query(&insert).await?;
+            client.simple_query(&insert).await.map_err(at("insert"))?;
         }
-        client.simple_query(&read).await?;
+        client.simple_query(&read).await.map_err(at("read"))?;
         shared.done.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

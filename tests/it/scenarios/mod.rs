@@ -11,6 +11,7 @@ mod extensions;
 mod faults;
 mod first_start;
 mod health;
+mod injection;
 mod interruption;
 mod modes;
 mod refusals;
