@@ -64,10 +64,10 @@ SELECT json_build_object(
         'name', replace(application_name, 'clone:', ''), 'phase', phase,
         'done', backup_streamed, 'total', backup_total)), '[]')
       FROM pg_stat_progress_basebackup JOIN activity USING (pid)),
-  -- What the watcher beside the pool wrote into the query that it asks again and again.
+  -- What the watcher beside the pool wrote into the query that it asks again and again; one that is connecting has asked nothing.
   'watcher', (SELECT json_build_object('age', extract(epoch FROM clock_timestamp() - query_start),
         'role', pg_get_userbyid(usesysid), 'query', query)
-      FROM activity WHERE application_name = 'pool-watch' ORDER BY query_start DESC LIMIT 1))::text
+      FROM activity WHERE application_name = 'pool-watch' AND query_start IS NOT NULL ORDER BY query_start DESC LIMIT 1))::text
 FROM here";
 
 impl Session {
