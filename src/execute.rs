@@ -29,7 +29,7 @@ const RENEW_LIMIT: Duration = Duration::from_secs(5);
 /// A server ends a login that hangs after its `authentication_timeout`, 60 s.
 const LOGINS_LIMIT: Duration = Duration::from_secs(70);
 /// A pool all of whose processes have clients lets nobody in to ask it.
-const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 const PCP_POLL: Duration = Duration::from_millis(200);
 
 /// Builds the missing images, handing every line of the build's output to `on_line`.

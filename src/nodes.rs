@@ -16,6 +16,7 @@ use crate::reconcile;
 use crate::settle::{self, Progress, STEP_PAUSE};
 use crate::target::Target;
 use crate::topology::{self, Node, POOL_SERVICE};
+use crate::turnover;
 use crate::ui::{Board, Mark, Ui};
 
 /// Whether the container of `target` runs.
@@ -84,61 +85,125 @@ pub fn steps(target: &Target, word: &str) -> Vec<String> {
         Target::Node(id) if *id != 0 => Some(*id),
         _ => None,
     };
-    let detach = replica.filter(|_| word != "start").map(|id| Step::Detach { id });
+    let leaves = replica.filter(|_| word != "start");
+    let drain = leaves.map(|id| Step::Drain { ids: vec![id] });
+    let detach = leaves.map(|id| Step::Detach { id });
     let attach = replica.filter(|_| word != "stop").map(|id| Step::Attach { id });
-    detach
-        .map(|step| step.to_string())
+    drain
         .into_iter()
+        .chain(detach)
+        .map(|step| step.to_string())
         .chain([format!("{word} {}", target.title())])
         .chain(attach.map(|step| step.to_string()))
         .collect()
 }
 
-/// Stops a server by its fast shutdown.
+/// How long sessions have to leave a replica: not at all where the master or the pool goes too, which ends them all.
+pub fn patience(targets: &[Target], drain_timeout: u64) -> Duration {
+    let all_end = targets
+        .iter()
+        .any(|target| !matches!(target, Target::Node(id) if *id != 0));
+    Duration::from_secs(if all_end { 0 } else { drain_timeout })
+}
+
+/// Says how many sessions were ended.
+pub fn tell_cut(ui: Ui, cut: usize) {
+    if cut > 0 {
+        ui.note(&format!("{cut} sessions were cut"));
+    }
+}
+
+/// Stops a server by its fast shutdown; gives back how many sessions still read from it when `drain` was over.
 ///
 /// # Errors
 /// The pool or the engine did not do it.
-pub async fn stop(project: &Project, ui: Ui, target: &Target) -> Result<()> {
-    let observed = observe::once(project).await?;
-    detach(project, ui, &observed, target).await?;
-    container(project, ui, &observed.containers, "stop", target).await
+pub async fn stop(project: &Project, ui: Ui, target: &Target, drain: Duration) -> Result<usize> {
+    let observed = look(project).await?;
+    let mut board = Board::new(ui, width(project));
+    let cut = leave(project, ui, &mut board, &observed, "stop", target, drain).await;
+    board.finish();
+    cut
 }
 
 /// Starts (`word` is `start`) or restarts servers, one after the other: each serves, and the pool uses it, before the
-/// next is touched.
+/// next is touched. Gives back how many sessions still read from one of them when its `drain` was over.
 ///
 /// `limit` is the longest time without any progress.
 ///
 /// # Errors
 /// As [`stop`]; [`Kind::NotReady`] with the reason and the end of the log of what does not come.
-pub async fn start(project: &Project, ui: Ui, word: &str, targets: &[Target], limit: Duration) -> Result<()> {
-    let nodes = project.topology.nodes.iter();
-    let width = nodes.map(|node| node.title().len()).max().unwrap_or(0);
+pub async fn start(
+    project: &Project,
+    ui: Ui,
+    word: &str,
+    targets: &[Target],
+    limit: Duration,
+    drain: Duration,
+) -> Result<usize> {
+    let mut cut = 0;
     for target in targets {
-        let observed = observe::once(project).await?;
-        if word == "restart" {
-            detach(project, ui, &observed, target).await?;
-        }
-        let mut board = Board::new(ui, width);
-        board.show(&target.title(), Mark::Working, 0, &format!("{word}ing"));
-        container(project, ui, &observed.containers, word, target).await?;
-        let result = wait(project, ui, &mut board, target, limit).await;
+        let observed = look(project).await?;
+        let mut board = Board::new(ui, width(project));
+        let result = async {
+            cut += match word {
+                "restart" => leave(project, ui, &mut board, &observed, word, target, drain).await?,
+                _ => {
+                    board.show(&target.title(), Mark::Working, 0, &format!("{word}ing"));
+                    container(project, ui, &observed.containers, word, target).await?;
+                    0
+                }
+            };
+            wait(project, ui, &mut board, target, limit).await
+        };
+        let result = result.await;
         board.finish();
         result?;
     }
-    Ok(())
+    Ok(cut)
 }
 
-async fn detach(project: &Project, ui: Ui, observed: &Observed, target: &Target) -> Result<()> {
-    let Target::Node(id) = *target else {
-        return Ok(());
+async fn look(project: &Project) -> Result<Observed> {
+    let containers = observe::containers(&project.topology.folder, &project.topology.project).await?;
+    Ok(observe::servers_patiently(project, containers).await)
+}
+
+fn width(project: &Project) -> usize {
+    let nodes = project.topology.nodes.iter();
+    nodes.map(|node| node.title().len()).max().unwrap_or(0)
+}
+
+/// `word` stops the server, for a while or for good: a replica is let go by the pool first, its sessions in time.
+async fn leave(
+    project: &Project,
+    ui: Ui,
+    board: &mut Board,
+    observed: &Observed,
+    word: &str,
+    target: &Target,
+    drain: Duration,
+) -> Result<usize> {
+    let ids: Vec<u32> = match *target {
+        Target::Node(id) if id != 0 && observed.may_be_in_pool(id) => vec![id],
+        _ => Vec::new(),
     };
-    if id == 0 || !observed.backend(id).is_some_and(|backend| backend.is_up()) {
-        return Ok(());
+    for id in &ids {
+        ui.detail(&Step::Drain { ids: vec![*id] }.to_string());
+        ui.detail(&Step::Detach { id: *id }.to_string());
     }
-    let step = Step::Detach { id };
-    ui.detail(&step.to_string());
-    execute::correct(project, &observed.containers, &step).await
+    // One that is full tells nobody who is still there.
+    let drain = match observed.pool.got() {
+        Some(_) => drain,
+        None => Duration::ZERO,
+    };
+    board.show(
+        &target.title(),
+        Mark::Working,
+        0,
+        &format!("{word} is on its way"),
+    );
+    let there = &observed.containers;
+    let stops = container(project, ui, there, word, target);
+    turnover::take_out(project, there, &ids, board, drain, stops).await
 }
 
 async fn container(

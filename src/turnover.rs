@@ -1,6 +1,7 @@
 //! Replicas that come and replicas that go: what is done for their data and their clients, before and beside starting
 //! and stopping them.
 
+use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -86,19 +87,46 @@ pub async fn copy(
     Ok(())
 }
 
-/// Takes these replicas out of the pool as those that are removed are; gives back how many
-/// sessions were ended.
-pub async fn drain_out(
+/// Takes these replicas, which stay in the wanted cluster, out of the pool, and lets `leave` stop them; gives back how
+/// many sessions were ended.
+///
+/// Until then no list of nodes gives them a share: the watcher would put back one that is well.
+///
+/// # Errors
+/// Those of `leave`; the pool does not do it.
+pub async fn take_out(
     project: &Project,
     there: &Containers,
     ids: &[u32],
     board: &mut Board,
-    manner: &Manner,
+    limit: Duration,
+    leave: impl Future<Output = Result<()>>,
 ) -> Result<usize> {
-    drain_and_detach(project, there, ids, ids, board, manner).await
+    if ids.is_empty() {
+        leave.await?;
+        return Ok(0);
+    }
+    let out = async {
+        let cut = run_empty(project, there, ids, board, limit).await?;
+        for id in ids {
+            execute::correct(project, there, &Step::Detach { id: *id }).await?;
+        }
+        leave.await?;
+        anyhow::Ok(cut)
+    };
+    let cut = out.await;
+    // Whatever came, what stands there afterwards is what `up` wants, and who comes back has its share.
+    drain::restore(project)?;
+    let reloaded = execute::correct(project, there, &Step::ReloadPool).await;
+    let cut = cut?;
+    reloaded?;
+    Ok(cut)
 }
 
 /// Lets these replicas, which the wanted cluster has not, run empty.
+///
+/// # Errors
+/// As [`take_out`].
 pub async fn drain(
     project: &Project,
     there: &Containers,
@@ -106,30 +134,11 @@ pub async fn drain(
     board: &mut Board,
     manner: &Manner,
 ) -> Result<usize> {
-    drain_and_detach(project, there, ids, &[], board, manner).await
-}
-
-/// Drains `ids`, and detaches `detached` while the list of nodes still gives them no new sessions.
-async fn drain_and_detach(
-    project: &Project,
-    there: &Containers,
-    ids: &[u32],
-    detached: &[u32],
-    board: &mut Board,
-    manner: &Manner,
-) -> Result<usize> {
     if ids.is_empty() {
         return Ok(0);
     }
-    let out = async {
-        let cut = run_empty(project, there, ids, board, manner).await?;
-        for id in detached {
-            execute::correct(project, there, &Step::Detach { id: *id }).await?;
-        }
-        anyhow::Ok(cut)
-    };
-    let cut = out.await;
-    // Whatever came, what stands there afterwards is what `up` wants.
+    let limit = Duration::from_secs(manner.drain_timeout);
+    let cut = run_empty(project, there, ids, board, limit).await;
     drain::restore(project)?;
     cut
 }
@@ -140,18 +149,17 @@ async fn run_empty(
     there: &Containers,
     ids: &[u32],
     board: &mut Board,
-    manner: &Manner,
+    limit: Duration,
 ) -> Result<usize> {
-    let limit = Duration::from_secs(manner.drain_timeout);
     let shown = |left: usize| {
-        let text = format!("waiting for {left} sessions that read from what is removed");
+        let text = format!("waiting for {left} sessions that read from what leaves");
         board.show("pool", Mark::Working, 0, &text);
     };
     let cut = drain::drain(project, there, ids, limit, shown).await?;
     if cut > 0 {
         board.note(&format!(
-            "{cut} sessions end: they still read from a removed replica after {} s (--drain-timeout)",
-            manner.drain_timeout
+            "{cut} sessions end: they still read from a replica that leaves after {} s (--drain-timeout)",
+            limit.as_secs()
         ));
     }
     Ok(cut)

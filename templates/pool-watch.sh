@@ -17,7 +17,7 @@ declare -A id name status               # by host: Pgpool's number, application 
 declare -A answers                      # by host: its own answer to the last probe
 declare -A streams lives                # by application name, what the primary says of it, and heard of it just now
 declare -A points good need why         # by host: of failure; looks in a row that were good; how many it needs
-declare -A tried                        # by host: was put back, and has not been seen in the pool since
+declare -A tried leaves                 # by host: was put back, and has not been seen in the pool since; runs empty
 hosts=() primary='' refused=0 look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
 known=no                                # whether the primary has told in this look
 troubled=''                             # not all is well
@@ -35,7 +35,7 @@ read_nodes() {
   IFS= read -rd '' pool </pool/pgpool.conf
   if [[ $backends$pool == "$texts" ]]; then return; fi
   texts=$backends$pool
-  hosts=() id=() name=() answers=()
+  hosts=() id=() name=() answers=() leaves=()
   local -A by_number=()
   while read -r line; do
     if [[ $line =~ ^backend_hostname([0-9]+)\ *=\ *\'(.*)\' ]]; then
@@ -43,6 +43,7 @@ read_nodes() {
       id[${BASH_REMATCH[2]}]=${BASH_REMATCH[1]}
     elif [[ $line =~ ^backend_application_name([0-9]+)\ *=\ *\'(.*)\' ]]; then
       name[${by_number[${BASH_REMATCH[1]}]-none}]=${BASH_REMATCH[2]}
+    elif [[ $line =~ ^backend_weight([0-9]+)\ *=\ *0$ ]]; then leaves[${by_number[${BASH_REMATCH[1]}]-none}]=1
     elif [[ $line =~ ^delay_threshold\ *=\ *([0-9]+) ]]; then max_lag=${BASH_REMATCH[1]}
     elif [[ $line =~ ^num_init_children\ *=\ *([0-9]+) ]]; then clients=${BASH_REMATCH[1]}
     fi
@@ -280,7 +281,7 @@ decide() {
     if is_up "$host"; then
       if ((${good[$host]-0} % 30 == 29 && ${need[$host]-1} > 1)); then need[$host]=$((need[$host] / 2)); fi
       if ((points[$host] >= out)); then take_out "$host"; fi
-    elif ((${good[$host]-0} > ${need[$host]-1})); then
+    elif ((${good[$host]-0} > ${need[$host]-1})) && [[ -z ${leaves[$host]-} ]]; then
       if [[ -z $frozen ]]; then put_back "$host"; else wants=$host; fi
     fi
     if ! is_up "$host"; then text+="$host $verdict"$'\n' report+=" ${id[$host]}$letter"; fi

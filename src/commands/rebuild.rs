@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -6,7 +6,6 @@ use crate::cli::{Global, NodeWord};
 use crate::commands::up;
 use crate::deletion;
 use crate::error::{Failure, Kind, Problem};
-use crate::execute;
 use crate::nodes;
 use crate::observe;
 use crate::plan::Step;
@@ -76,20 +75,20 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         .filter(|id| observed.may_be_in_pool(*id))
         .collect();
     let mut board = Board::new(ui, up::title_width(&project));
-    let cut = turnover::drain_out(&project, there, &in_pool, &mut board, &args.manner).await;
+    let set_aside = async {
+        for id in &ids {
+            ui.detail(&Step::Rebuild { id: *id }.because(cause).to_string());
+            if args.remove_volumes {
+                rebuild::delete_old(&project, *id).await?;
+            }
+            rebuild::set_aside(&project, there, *id).await?;
+        }
+        Ok(())
+    };
+    let limit = Duration::from_secs(args.manner.drain_timeout);
+    let cut = turnover::take_out(&project, there, &in_pool, &mut board, limit, set_aside).await;
     board.finish();
     let cut = cut?;
-    if !in_pool.is_empty() {
-        // The pool reads its list again: a node that comes back has its share.
-        execute::correct(&project, there, &Step::ReloadPool).await?;
-    }
-    for id in &ids {
-        ui.detail(&Step::Rebuild { id: *id }.because(cause).to_string());
-        if args.remove_volumes {
-            rebuild::delete_old(&project, *id).await?;
-        }
-        rebuild::set_aside(&project, there, *id).await?;
-    }
     let done = up::bring_up(&project, ui, &args.manner).await?;
     for id in &ids {
         match args.remove_volumes {

@@ -12,8 +12,8 @@ use crate::ui::Ui;
 /// Restart nodes one at a time, or the whole cluster
 ///
 /// Without NODE: the replicas one after the other, then the master, then the pool. A replica is taken out of the
-/// pool before it restarts and is back in it before the next one is touched; sessions of the pool that read from
-/// other nodes go on. A restart of the master or the pool ends all sessions. Edited files need `up` instead.
+/// pool before it restarts and is back in it before the next one is touched: sessions that read from it have some time
+/// to end by themselves, and in the PgBouncer modes nobody is cut. A restart of the master or the pool ends all sessions. Edited files need `up` instead.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// master, slave-1, slave-2 …, pool [default: all]
@@ -22,6 +22,9 @@ pub struct Args {
     /// Seconds without any progress after which it gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
+    /// Seconds that sessions which read from a replica have to end by themselves
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_timeout: u64,
     /// Print what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -51,14 +54,13 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         return Ok(());
     }
     nodes::refuse_edits(&project, &containers, &targets)?;
-    nodes::start(
-        &project,
-        ui,
-        "restart",
-        &targets,
+    let (limit, drain) = (
         Duration::from_secs(args.timeout),
-    )
-    .await
+        nodes::patience(&targets, args.drain_timeout),
+    );
+    let cut = nodes::start(&project, ui, "restart", &targets, limit, drain).await?;
+    nodes::tell_cut(ui, cut);
+    Ok(())
 }
 
 /// Replicas, then the master, then the pool: while a replica restarts, everything else serves. A master that does

@@ -59,5 +59,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         return Ok(());
     }
     nodes::refuse_edits(&project, &containers, &stopped)?;
-    nodes::start(&project, ui, "start", &stopped, Duration::from_secs(args.timeout)).await
+    let limit = Duration::from_secs(args.timeout);
+    nodes::start(&project, ui, "start", &stopped, limit, Duration::ZERO).await?;
+    Ok(())
 }

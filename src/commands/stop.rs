@@ -11,13 +11,17 @@ use crate::ui::Ui;
 
 /// Stop nodes, and leave the others as they are
 ///
-/// A replica is taken out of the pool first; sessions that read from other nodes go on. It stays stopped until
+/// A replica is taken out of the pool first: it gets no new sessions, and those that read from it have some time to end
+/// by themselves; in the PgBouncer modes nobody is cut. It stays stopped until
 /// `pgcluster start NODE` or `pgcluster up`. What ends writes or cuts clients is done only when confirmed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// master, slave-1, slave-2 …, pool
     #[arg(value_name = "NODE", value_parser = NodeWord, hide_possible_values = true)]
     nodes: Vec<String>,
+    /// Seconds that sessions which read from a replica have to end by themselves
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_timeout: u64,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -56,8 +60,10 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         return Ok(());
     }
     confirm(args, &running, project.settings.consistency, ui).await?;
+    let drain = nodes::patience(&running, args.drain_timeout);
+    let mut cut = 0;
     for target in &running {
-        nodes::stop(&project, ui, target).await?;
+        cut += nodes::stop(&project, ui, target, drain).await?;
         let title = target.title();
         ui.note(&format!(
             "{title} stopped; `pgcluster start {title}` or `pgcluster up` starts it again"
@@ -66,6 +72,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             ui.note("until then the master keeps the WAL it misses, up to max_slot_wal_keep_size");
         }
     }
+    nodes::tell_cut(ui, cut);
     Ok(())
 }
 

@@ -26,6 +26,12 @@ fn changes(docker: &FakeDocker) -> Vec<String> {
     changing.map(|words| words.join(" ")).collect()
 }
 
+/// The calls that stop one.
+fn stops(docker: &FakeDocker) -> Vec<String> {
+    let changes = changes(docker).into_iter();
+    changes.filter(|words| words.starts_with("stop")).collect()
+}
+
 #[test]
 fn what_cannot_be_done_is_refused_before_anything_is() {
     fn check(args: &[&str], code: i32, told: &str) {
@@ -83,7 +89,15 @@ fn stopping_tells_how_to_start_again_and_what_is_kept_meanwhile() {
         .assert()
         .success()
         .stderr(contains("`pgcluster start slave-1` or `pgcluster up`").and(contains("keeps the WAL")));
-    assert_eq!(changes(&docker), ["stop postgres-slave1-id"]);
+    assert_eq!(stops(&docker), ["stop postgres-slave1-id"]);
+    // Before it stops.
+    let changes = changes(&docker);
+    let detaches = |words: &String| words.contains("pcp_detach_node") && words.ends_with("-n 1");
+    let (detached, stopped) = (
+        changes.iter().position(detaches),
+        changes.iter().position(|words| words.starts_with("stop")),
+    );
+    assert!(detached.is_some() && detached < stopped, "{changes:?}");
 }
 
 #[test]
@@ -94,7 +108,7 @@ fn several_stop_from_the_clients_to_the_master() {
         .assert()
         .success();
     assert_eq!(
-        changes(&docker),
+        stops(&docker),
         [
             "stop pgpool-loadbalancer-id",
             "stop postgres-slave1-id",
@@ -123,13 +137,15 @@ fn a_dry_run_tells_the_steps_and_takes_none() {
         .assert()
         .success()
         .stdout(
-            "detach slave-1 from the pool\nrestart slave-1\nattach slave-1 to the pool\nrestart pool\n"
-                .to_owned(),
+            "send no new session to slave-1, and wait for those it has\ndetach slave-1 from the pool\n\
+             restart slave-1\nattach slave-1 to the pool\nrestart pool\n",
         );
     docker
         .pgcluster(&folder, &["stop", "slave-1", "--dry-run"])
         .assert()
         .success()
-        .stdout("detach slave-1 from the pool\nstop slave-1\n".to_owned());
+        .stdout(
+            "send no new session to slave-1, and wait for those it has\ndetach slave-1 from the pool\nstop slave-1\n",
+        );
     assert_eq!(changes(&docker), [""; 0]);
 }

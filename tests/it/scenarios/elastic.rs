@@ -71,15 +71,61 @@ fn scales_under_load(mode: &str, a_session: usize, in_blocks: bool) {
     );
 }
 
-/// Of the statements that the workers read with, some end there.
+#[test]
+fn nobody_is_dropped_when_a_replica_restarts() {
+    restarts_under_load("session", 20);
+}
+
+#[test]
+fn nobody_is_dropped_when_a_replica_restarts_behind_pgbouncer() {
+    restarts_under_load("transaction", usize::MAX);
+}
+
+fn restarts_under_load(mode: &str, a_session: usize) {
+    let Some(cluster) = Cluster::new(&format!("restarts {mode}")) else {
+        return;
+    };
+    cluster.settings([("CONNECTION_MODE", mode)]);
+    cluster.up(2);
+    let work = Work {
+        workers: 16,
+        a_session,
+        in_blocks: true,
+    };
+    let workers = Workers::start(&cluster, work);
+
+    cluster
+        .run(["restart", "slave-1", "--drain-timeout", "120", "--timeout", "240"])
+        .exits(0);
+    workers.go_on();
+    assert_eq!(workers.failures(), [""; 0], "after a restart");
+    reads_reach(&cluster, "postgres-slave1");
+    cluster
+        .run(["stop", "slave-2", "--drain-timeout", "120"])
+        .exits(0);
+    workers.go_on();
+    assert_eq!(workers.failures(), [""; 0], "after a stop");
+    cluster.run(["start", "slave-2", "--timeout", "240"]).exits(0);
+    workers.go_on();
+    reads_reach(&cluster, "postgres-slave2");
+
+    assert_eq!(workers.stop(), [""; 0]);
+    cluster.replicates_again_to(2);
+}
+
+/// Of the statements that the workers read with, some end there from now on.
 #[track_caller]
 fn reads_reach(cluster: &Cluster, host: &str) {
-    eventually("the new replica reads", 60, true, || {
+    let reads = || {
         let nodes = cluster.try_sql("pool", "SHOW POOL_NODES");
         let node = nodes.lines().find(|line| line.contains(host)).unwrap_or_default();
-        let count = node.split('|').nth(8).and_then(|reads| reads.parse::<u64>().ok());
-        count.is_some_and(|count| count > 0)
-    });
+        let count = node.split('|').nth(8);
+        count
+            .and_then(|reads| reads.parse::<u64>().ok())
+            .unwrap_or_default()
+    };
+    let before = reads();
+    eventually("the replica reads", 60, true, || reads() > before);
 }
 
 /// A session that never ends is cut when its time is over: that is told, and nobody else notices.
