@@ -9,13 +9,13 @@ use crate::error::{Failure, Kind, Problem};
 use crate::execute;
 use crate::health;
 use crate::observe::{self, Watch};
-use crate::observed::{Containers, Observed};
+use crate::observed::{Container, Containers, Observed};
 use crate::plan::Step;
 use crate::project::Project;
 use crate::reconcile;
 use crate::settle::{self, Progress, STEP_PAUSE};
 use crate::target::Target;
-use crate::topology::{self, Node, POOL_SERVICE};
+use crate::topology::{self, BOUNCER_SERVICE, Node, POOL_SERVICE};
 use crate::turnover;
 use crate::ui::{Board, Mark, Ui};
 
@@ -153,13 +153,28 @@ pub async fn start(
                     0
                 }
             };
-            wait(project, ui, &mut board, target, limit).await
+            wait(project, ui, &mut board, target, limit).await?;
+            share(project, ui, target).await
         };
         let result = result.await;
         board.finish();
         result?;
     }
     Ok(cut)
+}
+
+/// PgBouncer's connections lead to the nodes that were there when they were made.
+async fn share(project: &Project, ui: Ui, target: &Target) -> Result<()> {
+    if !project.topology.mode.has_bouncer() || !matches!(target, Target::Node(id) if *id != 0) {
+        return Ok(());
+    }
+    let there = observe::containers(&project.topology.folder, &project.topology.project).await?;
+    let bouncer = there.get(BOUNCER_SERVICE);
+    if bouncer.is_some_and(Container::is_running) {
+        ui.detail(&Step::Reconnect.to_string());
+        execute::correct(project, &there, &Step::Reconnect).await?;
+    }
+    Ok(())
 }
 
 async fn look(project: &Project) -> Result<Observed> {
