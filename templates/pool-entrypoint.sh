@@ -70,6 +70,23 @@ start_watcher() {
   )
 }
 
+# A process of Pgpool-II that is told to stop while it writes to its log may wait for ever: how it ends it writes there as well,
+# and that needs a lock of the C library that it holds. Pgpool-II waits for all of its processes when it stops; so what is
+# left of them seconds after those that wait for clients, and that for orders, have ended is killed.
+end_the_stuck() {
+  (
+    while true; do
+      pause 1
+      processes=(/proc/[0-9]*)
+      if ((${#processes[@]} * 2 > clients)); then left=0; else left=$((left + 1)); fi
+      if ((left > 2)) && ! pgrep -f '^pgpool: (wait for connection|PCP)' >/dev/null; then
+        (as_postgres pkill -KILL -f '^pgpool: ') || true
+        left=0
+      fi
+    done &
+  )
+}
+
 install -d -m 700 -o postgres -g postgres "$private" "$private/oiddir"
 logins=$(pool_passwd_head; each_login pool_passwd_line)
 printf '%s\n' "$logins" | put "$private/pool_passwd"
@@ -84,6 +101,10 @@ states=()
 wait_for_nodes
 printf '%s\n' "${states[@]}" | put "$private/pgpool_status"
 start_watcher
+clients=$(sed -n 's/^num_init_children *= *//p' /pool/pgpool.conf) left=0
+end_the_stuck
+# Else each line of the log looks for the machine's time zone, under that lock.
+export TZ=UTC0
 # Whatever the level, Pgpool-II logs a statement that fails on all nodes, and one it cannot parse: with the
 # password, where there is one in it.
 exec 2> >(exec sed -u -E -e '/(statement|query): "/!b' -e ':more' -e '/(statement|query): ".*"/!{N;b more}' \

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Cluster, services};
+use crate::cluster::{Cluster, docker, services};
 
 #[test]
 fn data_survives_down_and_up_and_no_server_is_killed() {
@@ -48,6 +48,23 @@ fn plain_compose_stops_and_starts_it_as_well() {
     cluster.reads_everywhere(1, &["before the stop"]);
     nobody_had_to_recover(&cluster, 1);
     cluster.run(["up"]).exits(0);
+}
+
+/// As one that waits for itself in its handler of the signal.
+#[test]
+fn a_process_of_the_pool_that_hangs_holds_up_no_stop() {
+    let Some(cluster) = Cluster::new("stop held up") else {
+        return;
+    };
+    cluster.up(1);
+    let _client = cluster.login("pool").connect().expect("a client of the pool");
+    let pool = cluster.container("pgpool-loadbalancer").id;
+    docker(["exec", &pool, "pkill", "-STOP", "-f", "^pgpool: postgresadmin"]);
+
+    cluster.run(["down"]).exits(0).within(30);
+
+    cluster.up(1);
+    nobody_had_to_recover(&cluster, 1);
 }
 
 /// 137 would be SIGKILL after the grace period.
