@@ -105,7 +105,8 @@ impl Cluster {
     #[track_caller]
     pub fn replicates_again_to(&self, replicas: u32) {
         let expected = Cluster::healthy(replicas);
-        eventually("all replicas stream and the pool uses them", 40, expected, || {
+        // One that failed again and again waits for up to a minute before the watcher puts it back.
+        eventually("all replicas stream and the pool uses them", 90, expected, || {
             self.replication()
         });
     }

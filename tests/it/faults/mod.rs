@@ -79,7 +79,7 @@ fn suffer_each(cluster: &str, names: &[&str]) {
 #[track_caller]
 fn ends_well(cluster: &Cluster) {
     // The watcher may still judge by a look that began before.
-    eventually("status finds nothing", 40, Some(0), || {
+    eventually("status finds nothing", 90, Some(0), || {
         cluster.run(["status"]).code
     });
     cluster.run(["down"]).exits(0);

@@ -1,6 +1,6 @@
 //! How faults are made.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{BACK, Scene};
@@ -87,7 +87,15 @@ impl Scene<'_> {
     /// What `unless-stopped` is for.
     pub fn restart_engine(&self) {
         let command = std::env::var("TORTURE_ENGINE").expect("a command that restarts the engine");
-        Outcome::of(Command::new("bash").args(["-c", &command])).exits(0);
+        // What it starts may hold its output open for as long as the engine runs: nobody reads it to its end.
+        let mut restart = Command::new("bash");
+        restart.args(["-c", &command]);
+        restart
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let status = restart.status().expect("bash runs");
+        assert!(status.success(), "{command}: {status}");
         eventually("the engine answers", BACK, Some(0), || {
             Outcome::of(Command::new("docker").arg("info")).code
         });

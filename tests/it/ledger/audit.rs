@@ -23,7 +23,9 @@ impl Cluster {
     #[track_caller]
     pub fn ledger(&self, load: Load) -> Ledger {
         self.sql("master", "CREATE EXTENSION IF NOT EXISTS amcheck");
-        Ledger::open(&self.login("master"), &self.login("pool"), load)
+        let replicas = self.nodes().into_iter().filter(|node| node != "master");
+        let copies: Vec<_> = replicas.map(|node| self.login(&node)).collect();
+        Ledger::open(&self.login("master"), &copies, &self.login("pool"), load)
     }
 
     /// What the master says to the book.

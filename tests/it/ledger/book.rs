@@ -60,6 +60,42 @@ impl Verdict {
     }
 }
 
+/// What a session is sure to see of the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sees {
+    /// Nothing that was never sent, and that is all.
+    Anything,
+    /// What it wrote itself.
+    ItsOwn,
+    /// What anyone has committed, and never less than it has seen.
+    Everything,
+}
+
+/// What a session has seen of each writer's entries.
+#[derive(Clone, Debug, Default)]
+pub struct Sight(BTreeMap<u32, u64>);
+
+impl Sight {
+    /// The session sees `newest` of a writer, where it is sure to see `promised` at least, and what it has seen before.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    pub fn look(&mut self, newest: Entry, promised: u64) -> Result<(), String> {
+        let Entry { writer, step } = newest;
+        let before = self.0.insert(writer, step).unwrap_or(0);
+        if step < before {
+            return Err(format!("writer {writer}: {step} after {before}"));
+        }
+        if step < promised {
+            return Err(format!(
+                "writer {writer}: {step}, and {promised} was committed before"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// How long nothing succeeded.
 #[derive(Clone, Copy, Debug)]
 pub struct Pulse {
@@ -122,6 +158,34 @@ mod tests {
         check(&[1, 1, 2], &[], &[1], &[]);
         check(&[1, 2, 3, 3], &[], &[3], &[]);
         check(&[1, 2, 4], &[], &[], &[4]);
+    }
+
+    #[test]
+    fn a_session_that_goes_back_or_sees_too_little_is_told() {
+        let sees = |steps: &[(u32, u64)], promised| {
+            let mut sight = Sight::default();
+            let looks = steps.iter().map(|(writer, step)| {
+                sight.look(
+                    Entry {
+                        writer: *writer,
+                        step: *step,
+                    },
+                    promised,
+                )
+            });
+            looks
+                .collect::<Result<Vec<()>, String>>()
+                .map(|looks| looks.len())
+        };
+        assert_eq!(sees(&[(1, 1), (1, 1), (2, 1), (1, 3)], 0), Ok(4));
+        assert_eq!(
+            sees(&[(1, 1), (1, 3), (2, 1), (1, 2)], 0),
+            Err("writer 1: 2 after 3".to_owned())
+        );
+        assert_eq!(
+            sees(&[(1, 4), (1, 5)], 5),
+            Err("writer 1: 4, and 5 was committed before".to_owned())
+        );
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The clients of the ledger, all in one thread.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::book::{Book, Entry, Pulse};
+use super::book::{Book, Entry, Pulse, Sees, Sight};
 use super::{Load, stops};
 use crate::cluster::{Login, reason};
 
@@ -35,11 +34,14 @@ pub struct Shared {
     pub reads: Mutex<Pulse>,
     /// By writer, the last step that it may have sent.
     sent: Vec<AtomicU64>,
+    /// By writer, the last step whose COMMIT has returned.
+    committed: Vec<AtomicU64>,
 }
 
 impl Shared {
     pub fn new(load: Load) -> Shared {
         let pulse = || Mutex::new(Pulse::new(Instant::now()));
+        let steps = || (0..load.writers).map(|_| AtomicU64::new(0)).collect();
         Shared {
             load,
             stop: AtomicBool::new(false),
@@ -50,8 +52,28 @@ impl Shared {
             wrong_reads: Mutex::default(),
             writes: pulse(),
             reads: pulse(),
-            sent: (0..load.writers).map(|_| AtomicU64::new(0)).collect(),
+            sent: steps(),
+            committed: steps(),
         }
+    }
+
+    fn enter(&self, entry: Entry, returned: bool) {
+        let mut book = self.book.lock().expect("no panic");
+        if returned {
+            book.acknowledged.insert(entry);
+            self.committed[entry.writer as usize].store(entry.step, Ordering::SeqCst);
+            self.writes.lock().expect("no panic").beat(Instant::now());
+        } else {
+            // Even an error may have come after the commit: that of a server that stops while it waits for a replica.
+            book.doubtful.insert(entry);
+        }
+    }
+
+    fn note(&self, why: Wrong) {
+        if let Wrong::Answer(text) = why {
+            self.wrong_reads.lock().expect("no panic").push(text);
+        }
+        self.failed_reads.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn acknowledged(&self) -> usize {
@@ -92,6 +114,7 @@ async fn writer(shared: &Shared, login: &Login, number: u32) {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
+        let mut sight = Sight::default();
         for _ in 0..A_SESSION {
             if stops(&shared.stop) {
                 return;
@@ -101,18 +124,14 @@ async fn writer(shared: &Shared, login: &Login, number: u32) {
             // Before it can be seen, or a reader would call it invented.
             shared.sent[number as usize].store(step, Ordering::SeqCst);
             let result = insert(&client, entry, in_blocks).await;
-            let mut book = shared.book.lock().expect("no panic");
-            match result {
-                Ok(()) => {
-                    book.acknowledged.insert(entry);
-                    shared.writes.lock().expect("no panic").beat(Instant::now());
-                }
-                // Even an error may have come after the commit: that of a server that stops while it waits for a replica.
-                Err(_) => {
-                    book.doubtful.insert(entry);
-                }
-            }
+            shared.enter(entry, result.is_ok());
             if result.is_err() {
+                break;
+            }
+            if shared.load.sees != Sees::Anything
+                && let Err(why) = look(shared, &client, (Whose::Own, number), &mut sight).await
+            {
+                shared.note(why);
                 break;
             }
         }
@@ -136,13 +155,17 @@ async fn reader(shared: &Shared, login: &Login, number: u32) {
     let mut turn = number;
     while !stops(&shared.stop) {
         if let Err(why) = read_on(shared, login, &mut turn).await {
-            if let Wrong::Answer(text) = why {
-                shared.wrong_reads.lock().expect("no panic").push(text);
-            }
-            shared.failed_reads.fetch_add(1, Ordering::Relaxed);
+            shared.note(why);
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// Of whom the entries are that a session looks for.
+#[derive(Clone, Copy)]
+enum Whose {
+    Own,
+    Anyones,
 }
 
 enum Wrong {
@@ -153,35 +176,50 @@ enum Wrong {
 }
 
 async fn read_on(shared: &Shared, login: &Login, turn: &mut u32) -> Result<(), Wrong> {
-    let nothing = |_: String| Wrong::Nothing;
-    let client = bounded(login.client()).await.map_err(nothing)?;
-    let mut seen: BTreeMap<u32, u64> = BTreeMap::new();
+    let client = bounded(login.client()).await.map_err(|_| Wrong::Nothing)?;
+    let mut sight = Sight::default();
     for _ in 0..A_SESSION {
         if stops(&shared.stop) {
             break;
         }
         let writer = *turn % shared.load.writers;
         *turn = turn.wrapping_add(1);
-        let sql = format!("SELECT step, note FROM ledger WHERE writer = {writer} ORDER BY step DESC LIMIT 1");
-        let messages = bounded(client.simple_query(&sql)).await.map_err(nothing)?;
-        let sent = shared.sent[writer as usize].load(Ordering::SeqCst);
-        let row = messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)?.to_owned())),
-            _ => None,
-        });
-        let (step, note) = row.unwrap_or((0, Entry { writer, step: 0 }.note()));
-        if step > sent || note != (Entry { writer, step }).note() {
-            return Err(Wrong::Answer(format!(
-                "{note} at {step} of writer {writer}, who has sent {sent}"
-            )));
-        }
-        let before = seen.insert(writer, step).unwrap_or(0);
-        if shared.load.monotonic && step < before {
-            return Err(Wrong::Answer(format!("writer {writer}: {step} after {before}")));
-        }
+        look(shared, &client, (Whose::Anyones, writer), &mut sight).await?;
         shared.answers.fetch_add(1, Ordering::Relaxed);
         shared.reads.lock().expect("no panic").beat(Instant::now());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
+}
+
+/// Reads the newest entry of a writer, and holds it against what this session may see and must.
+async fn look(
+    shared: &Shared,
+    client: &Client,
+    (whose, writer): (Whose, u32),
+    sight: &mut Sight,
+) -> Result<(), Wrong> {
+    // Taken before the question is sent: what is committed later may be in the answer or not.
+    let promised = shared.committed[writer as usize].load(Ordering::SeqCst);
+    let sql = format!("SELECT step, note FROM ledger WHERE writer = {writer} ORDER BY step DESC LIMIT 1");
+    let messages = bounded(client.simple_query(&sql)).await;
+    let messages = messages.map_err(|_| Wrong::Nothing)?;
+    let sent = shared.sent[writer as usize].load(Ordering::SeqCst);
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)?.to_owned())),
+        _ => None,
+    });
+    let (step, note) = row.unwrap_or((0, Entry { writer, step: 0 }.note()));
+    let newest = Entry { writer, step };
+    if step > sent || note != newest.note() {
+        return Err(Wrong::Answer(format!(
+            "{note} at {step} of writer {writer}, who has sent {sent}"
+        )));
+    }
+    match (shared.load.sees, whose) {
+        (Sees::Everything, _) | (Sees::ItsOwn, Whose::Own) => {
+            sight.look(newest, promised).map_err(Wrong::Answer)
+        }
+        _ => Ok(()),
+    }
 }

@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Login, eventually};
-pub use book::Verdict;
 use book::{Book, Pulse};
+pub use book::{Sees, Verdict};
 use clients::Shared;
 
 /// Who works, and how.
@@ -23,8 +23,8 @@ pub struct Load {
     pub readers: u32,
     /// Every second writer uses BEGIN and COMMIT; where those are refused, all write single statements.
     pub in_blocks: bool,
-    /// READ_CONSISTENCY promises that a session never sees less than it has seen.
-    pub monotonic: bool,
+    /// What a session is sure to see.
+    pub sees: Sees,
 }
 
 impl Default for Load {
@@ -33,7 +33,7 @@ impl Default for Load {
             writers: 4,
             readers: 2,
             in_blocks: true,
-            monotonic: false,
+            sees: Sees::Anything,
         }
     }
 }
@@ -61,12 +61,27 @@ pub struct Report {
 }
 
 impl Ledger {
-    /// Makes the table, anew, by `maker`, and lets the clients begin to work at `endpoint`.
+    /// Makes the table, anew, by `maker`, and waits until each of `copies` has this one: a reader that is sent to a late
+    /// one would take the rows of a run before for invented.
     #[track_caller]
-    pub fn open(maker: &Login, endpoint: &Login, load: Load) -> Ledger {
+    pub fn make_table(maker: &Login, copies: &[Login]) {
+        const WHICH: &str = "SELECT to_regclass('ledger')::oid";
         let table = "DROP TABLE IF EXISTS ledger; CREATE TABLE ledger
             (writer int, step bigint, note text NOT NULL, PRIMARY KEY (writer, step))";
         maker.ask(table).expect("a table");
+        let made = maker.ask(WHICH);
+        assert!(made.is_ok(), "{made:?}");
+        for copy in copies {
+            eventually("every copy has the new table", 60, made.clone(), || {
+                copy.ask(WHICH)
+            });
+        }
+    }
+
+    /// Makes the table and lets the clients begin to work at `endpoint`.
+    #[track_caller]
+    pub fn open(maker: &Login, copies: &[Login], endpoint: &Login, load: Load) -> Ledger {
+        Ledger::make_table(maker, copies);
         let shared = Arc::new(Shared::new(load));
         let (its, login) = (Arc::clone(&shared), endpoint.clone());
         let thread = std::thread::spawn(move || clients::work(&its, &login));

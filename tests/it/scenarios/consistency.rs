@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::cluster::{Cluster, Connection, eventually};
+use crate::ledger::{Load, Sees};
 
 const READ: &str = "SELECT v FROM t";
 
@@ -65,6 +66,32 @@ fn each_level_shows_what_it_promises() {
     cluster.up(1);
     assert_eq!(commits_wait_for(&cluster), "");
     assert_eq!(cluster.sql("master", "SHOW synchronous_commit"), "on");
+}
+
+/// The same with many sessions at once, and a server that is killed meanwhile.
+#[test]
+fn each_level_keeps_its_promise_under_load() {
+    let Some(cluster) = Cluster::new("consistent") else {
+        return;
+    };
+    for (level, sees, victim) in [
+        ("session", Sees::ItsOwn, "postgres-master"),
+        ("strict", Sees::Everything, "postgres-slave1"),
+    ] {
+        cluster.settings([("READ_CONSISTENCY", level)]);
+        cluster.up(2);
+        let ledger = cluster.ledger(Load {
+            sees,
+            ..Load::default()
+        });
+        ledger.goes_on(200, 30);
+        cluster.crash(victim);
+        ledger.goes_on(200, 60);
+        cluster.replicates_again_to(2);
+        let report = ledger.close();
+        let verdict = cluster.audit(&report, 2);
+        assert!(verdict.is_clean(), "{level}: {verdict:?}");
+    }
 }
 
 /// Where commits wait: a replica comes, dies, and is removed.
