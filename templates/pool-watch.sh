@@ -160,13 +160,13 @@ ask_primary() {
     open_session
   fi
   # Those whose commits wait for every replica read only from replicas that are waited for. A standby tells how far
-  # it is each second (wal_receiver_status_interval).
+  # it is each second (wal_receiver_status_interval), by its own clock: one that is ahead is no sign of life.
   query="SELECT 'pool-watch $report.' WHERE false
     UNION ALL SELECT concat_ws(' ', application_name, CASE WHEN state = 'catchup' THEN 'behind'
     WHEN state <> 'streaming' OR replay_lsn IS NULL THEN 'cut'
     WHEN current_setting('synchronous_commit') = 'remote_apply' AND sync_state NOT IN ('sync', 'quorum') THEN 'async'
     WHEN $max_lag > 0 AND pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) > $max_lag THEN 'behind' ELSE 'well' END,
-    CASE WHEN clock_timestamp() - reply_time < interval '1.5 s' THEN 'live' ELSE 'old' END)
+    CASE WHEN clock_timestamp() - reply_time BETWEEN interval '-1.5 s' AND interval '1.5 s' THEN 'live' ELSE 'old' END)
     FROM pg_stat_replication WHERE NOT pg_is_in_recovery()
     UNION ALL SELECT 'end ' || (NOT pg_is_in_recovery()) || ' $look';"
   { printf '%s\n' "${query//$'\n'/ }" >&"${PSQL[1]}"; } 2>/dev/null

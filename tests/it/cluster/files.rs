@@ -33,6 +33,16 @@ impl Cluster {
         old.lines().count() + 1
     }
 
+    /// Gives it the downloads that the repository's image was built with, where there are any.
+    pub fn has_the_downloads(&self) {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("slave-template/vendor");
+        let to = self.folder.join("slave-template/vendor");
+        fs::create_dir_all(&to).expect("a folder");
+        for file in fs::read_dir(from).into_iter().flatten().flatten() {
+            fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
+        }
+    }
+
     pub fn exists(&self, path: &str) -> bool {
         self.folder.join(path).symlink_metadata().is_ok()
     }

@@ -145,6 +145,18 @@ pub const FAULTS: &[Fault] = &[
         },
     },
     Fault {
+        name: "a replica's clock is an hour ahead",
+        strike: |scene| scene.clock("postgres-slave1", "+1h"),
+    },
+    Fault {
+        name: "the master's clock is an hour ahead",
+        strike: |scene| scene.clock("postgres-master", "+1h"),
+    },
+    Fault {
+        name: "the master's clock is an hour behind",
+        strike: |scene| scene.clock("postgres-master", "-1h"),
+    },
+    Fault {
         name: super::ENGINE,
         strike: |scene| scene.restart_engine(),
     },

@@ -43,6 +43,7 @@ impl Scene<'_> {
 
     /// As long as this scene is patient; the clients go on as they can.
     pub fn wait(&self) {
+        self.waited.set(true);
         let begin = Instant::now();
         eventually("the time is over", self.patience + 5, true, || {
             begin.elapsed() >= Duration::from_secs(self.patience)

@@ -14,6 +14,8 @@ const END: &str = "<!-- to here -->\n";
 pub struct Row {
     pub fault: &'static str,
     pub failed: bool,
+    /// Seconds for which something was frozen, cut off or stopped, where it was.
+    pub patience: Option<u64>,
     runs: u32,
     acknowledged: usize,
     lost: usize,
@@ -48,10 +50,12 @@ impl Row {
             format!("{median:.1} / {:.1}", times.last().copied().unwrap_or_default())
         };
         format!(
-            "| {} | {}{} | {} | {} | {} | {} | {} |",
+            "| {} | {}{} | {} | {} | {} | {} | {} | {} |",
             self.fault,
             self.runs,
             if self.failed { ", failed" } else { "" },
+            self.patience
+                .map_or(String::new(), |seconds| format!("{seconds} s")),
             self.acknowledged,
             self.lost,
             self.doubtful,
@@ -61,17 +65,35 @@ impl Row {
     }
 }
 
-/// Replaces the table in `file`.
-pub fn publish(file: &Path, rows: &[Row], runs: u64) {
+const HEAD: &str = "| fault | runs | for | acknowledged | lost | doubtful | without writes | without reads |
+| --- | --- | --- | --- | --- | --- | --- | --- |";
+
+/// Puts the rows into the table of `file`, in the order of `faults`; of those that were not tried the old ones stay.
+pub fn publish(file: &Path, rows: &[Row], faults: &[&str]) {
     let text = fs::read_to_string(file).expect("RELIABILITY.md");
+    let new: Vec<String> = rows.iter().map(Row::line).collect();
+    fs::write(file, published(&text, &new, faults)).expect("it can be written");
+}
+
+fn published(text: &str, new: &[String], faults: &[&str]) -> String {
     let (before, rest) = text.split_once(BEGIN).expect("the mark where the table begins");
-    let (_, after) = rest.split_once(END).expect("the mark where it ends");
-    let lines: Vec<String> = rows.iter().map(Row::line).collect();
-    let table = format!(
-        "\nEach fault {runs} times; times without a commit or an answer are median / worst, in seconds.\n\n\
-         | fault | runs | acknowledged | lost | doubtful | without writes | without reads |\n\
-         | --- | --- | --- | --- | --- | --- | --- |\n{}\n\n",
-        lines.join("\n")
+    let (old, after) = rest.split_once(END).expect("the mark where it ends");
+    let of = |fault: &str| {
+        let begin = format!("| {fault} |");
+        let mut lines = new.iter().map(String::as_str).chain(old.lines());
+        lines.find(|line| line.starts_with(&begin)).map(str::to_owned)
+    };
+    let lines: Vec<String> = faults.iter().filter_map(|fault| of(fault)).collect();
+    format!("{before}{BEGIN}\n{HEAD}\n{}\n\n{END}{after}", lines.join("\n"))
+}
+
+#[test]
+fn what_was_not_tried_keeps_its_row() {
+    let table = |rows: &str| format!("above\n{BEGIN}\n{HEAD}\n{rows}\n{END}below\n");
+    let old = table("| b | 1 | old |\n| a | 1 | old |\n| gone | 1 | old |\n");
+    let new = ["| c | 5 | new |", "| a | 5 | new |"].map(str::to_owned);
+    assert_eq!(
+        published(&old, &new, &["a", "b", "c", "never"]),
+        table("| a | 5 | new |\n| b | 1 | old |\n| c | 5 | new |\n")
     );
-    fs::write(file, format!("{before}{BEGIN}{table}{END}{after}")).expect("it can be written");
 }

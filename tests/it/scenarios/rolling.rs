@@ -1,7 +1,6 @@
 //! A new image or definition reaches a cluster that serves one node at a time.
 
 use std::fs;
-use std::path::Path;
 
 use crate::cluster::{Cluster, eventually};
 use crate::ledger::Load;
@@ -33,8 +32,7 @@ fn a_new_image_reaches_one_node_at_a_time_under_load() {
     }
 
     // As the image of now was built, so that only the packages are news.
-    let vendor = concat!(env!("CARGO_MANIFEST_DIR"), "/slave-template/vendor");
-    copy(Path::new(vendor), &cluster.folder.join("slave-template/vendor"));
+    cluster.has_the_downloads();
 
     // A package that there is not: the build fails, and nothing is touched.
     cluster.settings([("EXTRA_PACKAGES", "postgresql-17-nonsense")]);
@@ -85,12 +83,4 @@ fn a_new_image_reaches_one_node_at_a_time_under_load() {
         "0".to_owned(),
         || cluster.try_sql("slave-2", "SELECT count(*) FROM ran"),
     );
-}
-
-/// The downloads that the repository's image was built with, where there are any.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for file in fs::read_dir(from).into_iter().flatten().flatten() {
-        fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
-    }
 }
