@@ -3,7 +3,7 @@ CARGO ?= cargo
 PGCLUSTER = ./target/release/pgcluster
 
 .DEFAULT_GOAL := help
-.PHONY: help up prepare build images test torture test-windows bench dist test-dist fmt lint clean
+.PHONY: help up prepare build images test torture seeded test-windows bench dist test-dist fmt lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: images ## run all tests, the scenarios on real containers too
 
 torture: images ## every fault several times, for hours; TORTURE_RUNS=1, TORTURE_ONLY='the pool', CUT_RUNS=5
 	PGCLUSTER_DOCKER=1 $(CARGO) test --locked --test it -- --ignored --nocapture --test-threads 1 faults::
+
+seeded: images ## does the suite notice? each of tests/seeded must turn its tests red; S='lock slot' for some
+	PGCLUSTER_DOCKER=1 bash scripts/seeded.sh $(S)
 
 test-windows: prepare ## compile for Windows, run that under wine, compare with Linux
 	@bash scripts/test-windows.sh

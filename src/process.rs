@@ -221,4 +221,13 @@ mod tests {
         );
         check(&["echo", "it's", ""], r"echo 'it'\''s' ''");
     }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_hangs_is_given_up_and_named() {
+        let argv = Argv::new(["sleep", "5"]);
+        let error = capture(&argv, Path::new("/"), Duration::from_millis(50)).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("no answer within 0 s: sleep 5"), "{error}");
+    }
 }

@@ -166,6 +166,12 @@ fn nothing_restarts_while_a_node_does_not_serve() {
 }
 
 #[test]
+fn a_slot_in_use_is_not_dropped() {
+    let plan = plan(3, |_| {});
+    assert!(!plan.contains("drop slot"), "{plan}");
+}
+
+#[test]
 fn a_replica_that_came_back_gets_its_slot() {
     insta::assert_snapshot!(plan(2, |o| { facts(o, 0).slots.pop(); }), @"create slot slave2  (the master has no slot for it)");
 }

@@ -127,3 +127,29 @@ impl Fingerprint {
         digits_of(&self.0.finalize(), digits)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_lists_of_parts_run_together() {
+        let of = |parts: &[(&str, &str)]| {
+            let mut fingerprint = Fingerprint::default();
+            for (name, content) in parts {
+                fingerprint.add(name, content.as_bytes());
+            }
+            fingerprint.digits(16)
+        };
+        let one = of(&[("a", "bc"), ("d", "")]);
+        assert_eq!(one, of(&[("a", "bc"), ("d", "")]));
+        for other in [
+            of(&[("a", "b"), ("c", "d")]),
+            of(&[("ab", "c"), ("d", "")]),
+            of(&[("a", "bcd")]),
+            of(&[("d", ""), ("a", "bc")]),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! `pgcluster generate`: what it writes, what it leaves alone, what it refuses.
 
 mod env;
+mod fingerprints;
 mod properties;
 mod reads;
 mod refused;

@@ -11,4 +11,5 @@ mod generate;
 mod ledger;
 #[cfg(unix)]
 mod scenarios;
+mod seeded;
 mod tidy;

@@ -102,6 +102,25 @@ fn data_is_deleted_only_after_the_servers_have_stopped() {
     assert!(folder.has("master/pgdata/PG_VERSION"));
 }
 
+/// A server runs on it that `docker ps` does not show as ours, as when the folder was moved while it ran.
+#[test]
+fn data_that_a_server_still_uses_is_left_alone() {
+    let (docker, folder) = (FakeDocker::working(), folder_with_data());
+    // As its container holds it.
+    let server = fs::File::open(folder.at("slave-1")).unwrap();
+    server.lock().unwrap();
+    docker
+        .pgcluster(&folder, &["down", "--remove-volumes", "--yes"])
+        .assert()
+        .code(2)
+        .stderr(contains(
+            "a server still runs on slave-1/pgdata; nothing was deleted",
+        ));
+    for node in ["master", "slave-1", "slave-7"] {
+        assert!(folder.has(&format!("{node}/pgdata/PG_VERSION")), "{node}");
+    }
+}
+
 #[test]
 fn a_dry_run_lists_and_does_nothing() {
     let (docker, folder) = (FakeDocker::working(), folder_with_data());

@@ -1,6 +1,6 @@
 //! `up`: how it calls Docker, and what it says when a step fails.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use predicates::prelude::*;
@@ -196,12 +196,11 @@ fn bad_input_is_told_before_docker_is_called() {
     assert_eq!(docker.calls().len(), 0);
 }
 
-#[test]
-fn an_interrupt_ends_it_and_says_how_to_go_on() {
+/// An `up` that waits for a build which never ends.
+fn hanging(folder: &Folder) -> (FakeDocker, Child) {
     let docker = FakeDocker::working();
     docker.fails("image-inspect", 1, "Error: No such image\n");
     docker.hangs("compose-build");
-    let folder = folder();
     let child = Command::new(env!("CARGO_BIN_EXE_pgcluster"))
         .arg("up")
         .current_dir(folder.root())
@@ -221,15 +220,41 @@ fn an_interrupt_ends_it_and_says_how_to_go_on() {
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+    (docker, child)
+}
+
+fn interrupt(child: &Child) {
     let signal = Command::new("/bin/kill")
         .args(["-INT", &child.id().to_string()])
         .status();
     assert!(signal.unwrap().success());
+}
+
+#[test]
+fn an_interrupt_ends_it_and_says_how_to_go_on() {
+    let folder = folder();
+    let (_docker, child) = hanging(&folder);
+    interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("interrupted"), "{stderr}");
     assert!(stderr.contains("`pgcluster up` continues"), "{stderr}");
     // The lock is free again.
+    folder.pgcluster(&["generate"]).assert().success();
+}
+
+/// Whoever is impatient gets no other end, and none that lasts.
+#[test]
+fn a_second_interrupt_changes_nothing() {
+    let folder = folder();
+    let (_docker, child) = hanging(&folder);
+    let begin = Instant::now();
+    interrupt(&child);
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`pgcluster up` continues"));
     folder.pgcluster(&["generate"]).assert().success();
 }

@@ -85,6 +85,17 @@ fn ports_are_published_on_the_address_asked_for_and_no_other() {
     check("::1");
 }
 
+/// Over its socket a server answers also while nobody else can reach it.
+#[test]
+fn health_is_asked_over_tcp() {
+    let compose = compose(&Folder::generated(1, ""));
+    // All services share it.
+    let test = compose["x-service"]["healthcheck"]["test"].as_sequence().unwrap();
+    let words: Vec<&str> = test.iter().filter_map(Value::as_str).collect();
+    let host = words.iter().position(|word| *word == "-h");
+    assert_eq!(host.map(|at| words[at + 1]), Some("127.0.0.1"), "{words:?}");
+}
+
 #[test]
 fn secrets_hold_the_passwords_and_nothing_else() {
     let folder = Folder::generated(1, AWKWARD);

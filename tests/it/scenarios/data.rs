@@ -68,6 +68,34 @@ fn data_that_is_not_whole_or_not_its_own_is_refused_untouched() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_written_is_refused_untouched() {
+    let Some(cluster) = Cluster::new("read only") else {
+        return;
+    };
+    cluster.up(1);
+    cluster.writes("master", "a row");
+    cluster.run(["down"]).exits(0);
+    let before = sums(&cluster, "slave-1");
+    let read_only = "{type: bind, source: ./slave-1, target: /node, read_only: true}";
+    cluster.write(
+        "compose.override.yaml",
+        &format!("services: {{postgres-slave1: {{volumes: [{read_only}]}}}}\n"),
+    );
+
+    cluster
+        .run(["up", "--timeout", "20"])
+        .exits(3)
+        .says("slave-1: ")
+        .says("the folder is read-only");
+
+    cluster.run(["down"]).exits(0);
+    assert_eq!(sums(&cluster, "slave-1"), before);
+    fs::remove_file(cluster.folder.join("compose.override.yaml")).expect("it is there");
+    cluster.run(["up"]).exits(0);
+    cluster.reads_everywhere(1, &["a row"]);
+}
+
+#[test]
 fn no_two_servers_share_a_data_directory() {
     let Some(cluster) = Cluster::new("shared") else {
         return;

@@ -14,6 +14,7 @@ mod health;
 mod injection;
 mod interruption;
 mod modes;
+mod neighbours;
 mod refusals;
 mod removal;
 mod restart;

@@ -74,6 +74,41 @@ fn a_replica_whose_wal_is_gone_is_cloned_again() {
     cluster.reads_everywhere(1, &["while it was away"]);
 }
 
+/// Its slot keeps what it misses, up to a limit: then the replica is given up, and not the master's disk.
+#[test]
+fn a_replica_that_is_away_fills_no_disk() {
+    let Some(cluster) = Cluster::new("very long away") else {
+        return;
+    };
+    cluster.run(["generate", "1"]).exits(0);
+    let small = "max_slot_wal_keep_size = 64MB\nwal_keep_size = 0\nmin_wal_size = 32MB\nmax_wal_size = 64MB";
+    cluster.append("master/config/postgresql.conf", small);
+    cluster.up(1);
+    cluster.docker_each("stop", "postgres-slave1");
+    let fill = "SELECT count(pg_logical_emit_message(true, 'fill', repeat('x', 1000000))) FROM generate_series(1, 40)";
+    for _ in 0..10 {
+        cluster.sql("master", fill);
+        cluster.sql("master", "CHECKPOINT");
+    }
+    cluster.writes("master", "while it was away");
+
+    let slot = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'slave1'";
+    assert_eq!(cluster.sql("master", slot), "lost");
+    let kept: u64 = cluster
+        .sql("master", "SELECT sum(size) FROM pg_ls_waldir()")
+        .parse()
+        .expect("bytes");
+    assert!(kept < 200_000_000, "{kept} bytes of WAL");
+    cluster.run(["status"]).exits(3).says("slave-1: ");
+
+    cluster
+        .run(["up", "-v"])
+        .exits(0)
+        .says("the WAL it needs is gone");
+    cluster.replicates_to(1);
+    cluster.reads_everywhere(1, &["while it was away"]);
+}
+
 /// The copy that a newborn master leaves for its first replicas is used only where it is what it should be.
 #[test]
 fn a_copy_that_does_not_fit_is_not_used() {
