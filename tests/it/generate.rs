@@ -201,3 +201,15 @@ fn only_their_owner_reads_secrets_and_containers_read_the_rest() {
     check("pgpool/pgpool.conf", 0o644);
     check("docker-compose.yml", 0o644);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_was_opened_to_others_is_closed_again() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    folder.generate(1);
+    let path = folder.at(".pgcluster/secrets/postgres_password");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    folder.pgcluster(&["generate"]).assert().success();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
