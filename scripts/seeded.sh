@@ -13,9 +13,13 @@ log=$work/log
 usage() {
   cat <<'END'
 usage: scripts/seeded.sh [PART…]
+       scripts/seeded.sh --mend
+
 
 Tries the patches in tests/seeded whose names have one of the PARTs, or all. Those of which all tests need containers
 are left out unless PGCLUSTER_DOCKER=1, as `make seeded` sets it.
+
+  --mend   make the patches anew whose surroundings have changed, as far as it is clear where they belong
 
 environment:
   SEEDED_LIMIT   seconds for the tests of one patch (420); what hangs until then counts as red
@@ -103,7 +107,33 @@ try() { # PATCH: prints its row
   [ "$result" = caught ]
 }
 
-case ${1-} in -h | --help) usage; exit 0 ;; esac
+# A line of context is enough to find the place; the new patch has all of it.
+mend() { # PATCH
+  local file name
+  name=$(basename "$1")
+  if apply --check "$1" 2>/dev/null; then return 0; fi
+  if ! apply -C1 "$1" 2>/dev/null; then say "$name: by hand"; return 1; fi
+  {
+    sed '/^diff /,$d' "$1"
+    sed -n 's#^+++ b/##p' "$1" | while IFS= read -r file; do
+      printf 'diff --git a/%s b/%s\n--- a/%s\n+++ b/%s\n' "$file" "$file" "$file" "$file"
+      git diff --no-index --no-color "$here/$file" "$tree/$file" | sed '1,/^+++ /d'
+      cp "$here/$file" "$tree/$file"
+    done
+  } >"$work/mended"
+  mv "$work/mended" "$1"
+  say "$name: mended"
+}
+
+case ${1-} in
+  -h | --help) usage; exit 0 ;;
+  --mend)
+    copy
+    failed=0
+    for patch in "$here"/tests/seeded/*.patch; do mend "$patch" || failed=1; done
+    exit "$failed"
+    ;;
+esac
 
 patches=()
 for patch in "$here"/tests/seeded/*.patch; do
