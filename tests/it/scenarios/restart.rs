@@ -36,6 +36,11 @@ fn plain_compose_stops_and_starts_it_as_well() {
     };
     cluster.up(1);
     cluster.writes("pool", "before the stop");
+    // They do not go away, and nobody is here to end them but the servers' own shutdown.
+    let _clients = ["master", "slave-1", "pool"].map(|place| {
+        let client = cluster.login(place).connect();
+        client.expect("a client")
+    });
     let exits = cluster.watch_exits();
 
     cluster.compose(["stop"]).exits(0);
