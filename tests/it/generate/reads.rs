@@ -33,6 +33,15 @@ fn a_level_of_consistency_reaches_the_pool_and_the_nodes() {
 }
 
 #[test]
+fn the_lag_that_a_replica_may_have_reaches_the_pool() {
+    let check = |env: &str, bytes: &str| {
+        check(env, "pgpool/pgpool.conf", &[("delay_threshold", bytes)]);
+    };
+    check("", "262144");
+    check("MAX_REPLICA_LAG=1MB\n", "1048576");
+}
+
+#[test]
 fn the_query_cache_is_off_asked_for_or_for_all_and_never_without_an_end() {
     let check = |env: &str, enabled: &str, unsafe_tables: &str, expire: &str, size: &str| {
         let expected = [
