@@ -37,7 +37,7 @@ pub async fn drain(
 ) -> Result<usize> {
     let deadline = Instant::now() + limit;
     let mut draining = lasting(project)?.clone();
-    draining.content = render::draining(&draining.content, ids);
+    draining.content = render::draining(&draining.content, ids).into();
     workdir::write(&project.topology.folder, &draining)?;
     no_new_ones(project, there, ids, deadline).await?;
     let waits = empty(project, there, ids, deadline, on_count);

@@ -158,11 +158,11 @@ impl Project {
                 false => FileCause::ChangedKeys(changed.iter().map(|(key, _)| *key).collect()),
             };
             match changes.iter_mut().find(|change| change.file.path == ".env") {
-                Some(first) => first.file.content = content,
+                Some(first) => first.file.content = content.into(),
                 None => changes.push(FileChange {
                     file: Rendered {
                         path: real_path(&env_path),
-                        content,
+                        content: content.into(),
                         private: true,
                     },
                     cause,
@@ -270,7 +270,7 @@ impl Project {
         let old = assets::read_if_there(&self.env_path)?.unwrap_or_default();
         let file = Rendered {
             path: real_path(&self.env_path),
-            content: env_file::set(&old, key, value),
+            content: env_file::set(&old, key, value).into(),
             private: true,
         };
         workdir::write(&self.topology.folder, &file)

@@ -46,7 +46,7 @@ impl Roster {
     pub fn file(&self) -> Rendered {
         Rendered {
             path: LOGINS_FILE.to_owned(),
-            content: self.lines().into_bytes(),
+            content: self.lines().into_bytes().into(),
             private: true,
         }
     }

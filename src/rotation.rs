@@ -150,7 +150,7 @@ pub async fn rotate(
     ui.detail(&format!("write {path}"));
     let file = Rendered {
         path,
-        content: new.expose_secret().as_bytes().to_vec(),
+        content: new.expose_secret().as_bytes().into(),
         private: true,
     };
     workdir::write(&project.topology.folder, &file)?;

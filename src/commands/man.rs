@@ -78,7 +78,7 @@ fn page(command: &Command) -> Result<Rendered> {
         .render(&mut content)?;
     Ok(Rendered {
         path: format!("{name}.1"),
-        content,
+        content: content.into(),
         private: false,
     })
 }

@@ -42,7 +42,7 @@ pub fn first_use(sources: &Sources, with_env: bool) -> Vec<FileChange> {
         .map(|(path, content)| FileChange {
             file: Rendered {
                 path: path.clone(),
-                content: content.clone(),
+                content: content.as_slice().into(),
                 // It holds the passwords.
                 private: path == ".env",
             },

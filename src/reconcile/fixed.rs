@@ -2,7 +2,7 @@
 
 use crate::observed::Fixed;
 use crate::render::HOT_STANDBY;
-use crate::render::configured::Configured;
+use crate::render::configured::OfNode;
 
 /// A setting that its server takes up at a restart only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Change {
 }
 
 /// The settings of `fixed` that differ from `configured`.
-pub fn changes(configured: &Configured, fixed: &[Fixed]) -> Vec<Change> {
+pub fn changes(configured: &OfNode, fixed: &[Fixed]) -> Vec<Change> {
     let changed = |fixed: &Fixed| {
         let text = match configured.get(&fixed.name) {
             Some(assigned) => assigned.value.as_str(),
@@ -142,10 +142,12 @@ mod tests {
         ];
         let assigned = Assigned {
             value: "300".into(),
-            file: String::new(),
+            file: "".into(),
             line: 1,
         };
-        let configured = Configured::from([("max_files_per_process".to_owned(), assigned)]);
+        let configured =
+            crate::render::configured::Configured::from([("max_files_per_process".to_owned(), assigned)]);
+        let configured = OfNode::from(configured);
         let changes = changes(&configured, &seen).into_iter();
         let shown: Vec<(String, bool)> = changes.map(|c| (c.name, c.lowers_hot_standby)).collect();
         assert_eq!(

@@ -3,7 +3,9 @@
 //! The rules are those of PostgreSQL's `guc-file.l`; Pgpool-II's files follow the same. A line that the server would
 //! refuse is left out here: the server names it itself, and keeps what it has.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::assets::CONFIG_FOLDER;
 
@@ -18,13 +20,53 @@ pub type Configured = BTreeMap<String, Assigned>;
 pub struct Assigned {
     pub value: String,
     /// As the key of the files it was read from.
-    pub file: String,
+    pub file: Arc<str>,
     /// From 1.
     pub line: usize,
 }
 
+/// What one server will read. Those that read the same but for a few words share it.
+#[derive(Clone, Debug, Default)]
+pub struct OfNode {
+    shared: Arc<Configured>,
+    own: Vec<(Arc<str>, Assigned)>,
+}
+
+impl OfNode {
+    /// `shared`, but for what `own` says.
+    pub fn new(shared: Arc<Configured>, own: Vec<(Arc<str>, Assigned)>) -> OfNode {
+        OfNode { shared, own }
+    }
+
+    /// The last assignment of `name`, which is in small letters.
+    pub fn get(&self, name: &str) -> Option<&Assigned> {
+        let own = self.own.iter().find(|(own, _)| **own == *name);
+        own.map(|(_, assigned)| assigned)
+            .or_else(|| self.shared.get(name))
+    }
+
+    /// Equal for those that share all but what is their own.
+    pub fn group(&self) -> *const Configured {
+        Arc::as_ptr(&self.shared)
+    }
+
+    /// Every assignment, by name.
+    pub fn all(&self) -> Configured {
+        let mut all = (*self.shared).clone();
+        let own = self.own.iter().cloned();
+        all.extend(own.map(|(name, assigned)| (name.to_string(), assigned)));
+        all
+    }
+}
+
+impl From<Configured> for OfNode {
+    fn from(shared: Configured) -> OfNode {
+        OfNode::new(shared.into(), Vec::new())
+    }
+}
+
 /// Reads `start` and what it includes. `files` are named as in the node's folder: `config/postgresql.conf`.
-pub fn read(start: &str, files: &BTreeMap<String, impl AsRef<[u8]>>) -> Configured {
+pub fn read(start: &str, files: &BTreeMap<impl Borrow<str> + Ord, impl AsRef<[u8]>>) -> Configured {
     let mut configured = Configured::new();
     read_file(start, files, 0, &mut configured);
     configured
@@ -32,13 +74,14 @@ pub fn read(start: &str, files: &BTreeMap<String, impl AsRef<[u8]>>) -> Configur
 
 fn read_file(
     file: &str,
-    files: &BTreeMap<String, impl AsRef<[u8]>>,
+    files: &BTreeMap<impl Borrow<str> + Ord, impl AsRef<[u8]>>,
     depth: usize,
     configured: &mut Configured,
 ) {
     let Some(bytes) = files.get(file).filter(|_| depth <= MAX_DEPTH) else {
         return;
     };
+    let this: Arc<str> = file.into();
     for (line, text) in (1..).zip(String::from_utf8_lossy(bytes.as_ref()).lines()) {
         let Some((name, value)) = assignment(text) else {
             continue;
@@ -49,20 +92,20 @@ fn read_file(
             }
             "include_dir" => {
                 let folder = format!("{}/", beside(file, &value));
-                let in_it = |path: &&String| {
+                let in_it = |path: &&str| {
                     let name = path.strip_prefix(&folder);
                     name.is_some_and(|name| {
                         !name.contains('/') && name.ends_with(".conf") && !name.starts_with('.')
                     })
                 };
-                for path in files.keys().filter(in_it) {
+                for path in files.keys().map(Borrow::borrow).filter(in_it) {
                     read_file(path, files, depth + 1, configured);
                 }
             }
             _ => {
                 let assigned = Assigned {
                     value,
-                    file: file.to_owned(),
+                    file: Arc::clone(&this),
                     line,
                 };
                 configured.insert(name, assigned);

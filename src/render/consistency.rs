@@ -1,9 +1,9 @@
 //! Do the configuration files of all nodes and of the pool fit together? What does not would show as a refused client
 //! under load, or as a replica that does not start. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::configured::{self, Assigned, Configured};
+use super::configured::{self, Assigned, OfNode};
 use crate::assets::LOCAL_CONF;
 use crate::error::Problem;
 use crate::settings::{Profile, RESERVE};
@@ -25,14 +25,20 @@ pub const HOT_STANDBY: &[(&str, i64)] = &[
 pub fn problems(
     topology: &Topology,
     profile: Profile,
-    nodes: &BTreeMap<u32, Configured>,
-    pool: &Configured,
+    nodes: &BTreeMap<u32, OfNode>,
+    pool: &OfNode,
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(room_for_the_pool(topology, profile, nodes, pool));
     let primary = &nodes[&topology.master().id];
+    // Where one replica fits, so do all that have the same.
+    let mut fine = BTreeSet::new();
     for node in topology.replicas() {
         let standby = &nodes[&node.id];
+        if fine.contains(&standby.group()) {
+            continue;
+        }
+        let before = problems.len();
         for (name, default) in HOT_STANDBY {
             let (Some(theirs), Some(least)) =
                 (number(standby, name, *default), number(primary, name, *default))
@@ -44,15 +50,18 @@ pub fn problems(
                     Problem::new(format!(
                         "{name}: {} has {theirs}{}, and the master has {least}{}: a replica does not start with less",
                         node.title(),
-                        origin(node.id, standby.get(*name)),
-                        origin(0, primary.get(*name)),
+                        origin(node.id, standby.get(name)),
+                        origin(0, primary.get(name)),
                     ))
                     .fix(format!(
                         "set {name} = {least} or more in {} too",
-                        home(node.id, standby.get(*name))
+                        home(node.id, standby.get(name))
                     )),
                 );
             }
+        }
+        if problems.len() == before {
+            fine.insert(standby.group());
         }
     }
     same_once(problems)
@@ -62,8 +71,8 @@ pub fn problems(
 fn room_for_the_pool(
     topology: &Topology,
     profile: Profile,
-    nodes: &BTreeMap<u32, Configured>,
-    pool: &Configured,
+    nodes: &BTreeMap<u32, OfNode>,
+    pool: &OfNode,
 ) -> Vec<Problem> {
     let pool_value = |name: &str, default: i64| u64::try_from(number(pool, name, default)?).ok();
     let (Some(children), Some(each)) = (pool_value("num_init_children", 32), pool_value("max_pool", 4))
@@ -107,7 +116,7 @@ fn same_once(problems: Vec<Problem>) -> Vec<Problem> {
 }
 
 /// The number that `name` has; nothing where its value is none.
-fn number(configured: &Configured, name: &str, default: i64) -> Option<i64> {
+fn number(configured: &OfNode, name: &str, default: i64) -> Option<i64> {
     match configured.get(name) {
         Some(assigned) => configured::integer(&assigned.value),
         None => Some(default),
@@ -132,7 +141,7 @@ fn home(node: u32, assigned: Option<&Assigned>) -> String {
 }
 
 fn is_tools(assigned: &Assigned) -> bool {
-    assigned.file == "config/cluster.conf"
+    *assigned.file == *"config/cluster.conf"
 }
 
 /// Where the user finds a node's `file`: those of a replica come from the template, except for its `local.conf`.
@@ -152,14 +161,14 @@ mod tests {
 
     const POOL: &str = "num_init_children = 220\nmax_pool = 1\n";
 
-    fn configured(texts: [(&str, &str); 2]) -> Configured {
+    fn configured(texts: [(&str, &str); 2]) -> OfNode {
         let files = texts.map(|(name, text)| (format!("config/{name}"), text.as_bytes().to_vec()));
         let both = "include 'postgresql.conf'\ninclude 'local.conf'";
         let start = format!("max_connections = 250\n{both}").into_bytes();
         let files = files
             .into_iter()
             .chain([("config/cluster.conf".to_owned(), start)]);
-        configured::read("config/cluster.conf", &files.collect())
+        configured::read("config/cluster.conf", &files.collect::<BTreeMap<_, _>>()).into()
     }
 
     /// Two replicas with these files; each problem as one line.
@@ -171,7 +180,7 @@ mod tests {
         };
         let nodes = (0..=2).map(|id| (id, node(id))).collect();
         let files = BTreeMap::from([("pgpool.conf".to_owned(), pool.as_bytes().to_vec())]);
-        let pool = configured::read("pgpool.conf", &files);
+        let pool = configured::read("pgpool.conf", &files).into();
         let problems = problems(&topology(2), Profile::Medium, &nodes, &pool);
         let lines: Vec<String> = problems
             .into_iter()

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{Common, Images, POOL_BACKENDS, Rendered};
+use super::common::Common;
+use super::{Images, POOL_BACKENDS, Rendered};
 use crate::assets::{CONFIG_FOLDER, Sources};
 use crate::settings::Settings;
 use crate::topology::{Node, Topology, digits_of};
@@ -120,6 +121,15 @@ impl Fingerprint {
     pub fn add(&mut self, name: &str, content: &[u8]) {
         self.0.update(format!("{}:{name}{}:", name.len(), content.len()));
         self.0.update(content);
+    }
+
+    /// As [`Fingerprint::add`], for a content in pieces.
+    pub fn add_pieces<'a>(&mut self, name: &str, content: impl Iterator<Item = &'a str> + Clone) {
+        let length: usize = content.clone().map(str::len).sum();
+        self.0.update(format!("{}:{name}{length}:", name.len()));
+        for piece in content {
+            self.0.update(piece);
+        }
     }
 
     /// The first so many hexadecimal digits.

@@ -133,7 +133,7 @@ pub fn differences(folder: &Path, files: &[Rendered]) -> Result<Vec<(Rendered, D
     for file in files {
         match read_if_there(&folder.join(&file.path))? {
             None => differences.push((file.clone(), Difference::New)),
-            Some(old) if old != file.content => differences.push((file.clone(), Difference::Changed)),
+            Some(old) if *old != *file.content => differences.push((file.clone(), Difference::Changed)),
             Some(_) if file.private && is_exposed(&folder.join(&file.path)) => {
                 differences.push((file.clone(), Difference::Changed));
             }
@@ -163,7 +163,7 @@ mod tests {
     fn rendered(path: &str, content: &str) -> Rendered {
         Rendered {
             path: path.into(),
-            content: content.into(),
+            content: content.as_bytes().into(),
             private: false,
         }
     }

@@ -70,7 +70,7 @@ fn the_forecast_knows_which_settings_need_a_restart() {
     let wanted = topology(2);
     let assigned = |value: &str| crate::render::configured::Assigned {
         value: value.into(),
-        file: String::new(),
+        file: "".into(),
         line: 1,
     };
     let mut rendering = rendering(&wanted);
@@ -83,6 +83,7 @@ fn the_forecast_knows_which_settings_need_a_restart() {
     };
     for id in [0, 2] {
         let configured = [("max_connections".to_owned(), assigned("250"))];
+        let configured = crate::render::configured::Configured::from(configured);
         rendering.configured.insert(id, configured.into());
     }
     let mut observed = healthy(&wanted);
