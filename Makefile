@@ -3,7 +3,7 @@ CARGO ?= cargo
 PGCLUSTER = ./target/release/pgcluster
 
 .DEFAULT_GOAL := help
-.PHONY: help up prepare build images test torture seeded test-windows bench dist test-dist fmt lint clean
+.PHONY: help up prepare build images test torture seeded test-windows bench dist test-dist fmt lint fuzz audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ lint: ## check format, clippy and, where it is installed, shellcheck
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck; fi
+
+fuzz: ## let cargo-fuzz try every parser of what others write; FUZZ_SECONDS=60 for each
+	@bash scripts/fuzz.sh
+
+audit: ## check licences, sources and known vulnerabilities of all dependencies, where cargo-deny or cargo-audit is
+	@bash scripts/audit.sh
 
 clean: ## remove what cargo built; clusters, their data and images stay
 	$(CARGO) clean

@@ -18,6 +18,8 @@ mod examine;
 mod execute;
 mod extend;
 mod extensions;
+#[doc(hidden)]
+pub mod fuzzed;
 mod handover;
 mod hazards;
 mod health;

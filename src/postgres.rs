@@ -34,6 +34,7 @@ pub use inner_session::{InnerSession, Refusal, Rows};
 use kept::Link;
 pub use kept::hang_up;
 pub use marker::new_marker;
+pub use remarks::sort as sort_remarks;
 pub use roles::{Attributes, Role};
 
 /// A healthy server on this machine answers in milliseconds; one that takes longer is shown as not answering.

@@ -4,6 +4,8 @@ mod fixed;
 mod roll;
 mod synchronous;
 
+pub use fixed::changes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::health::{self, State};

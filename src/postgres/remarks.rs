@@ -80,11 +80,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Attentive<S> {
 
 /// Moves the whole messages of `raw` to `clean`, but for notices, which it gives back. A message is a letter, its
 /// length as four bytes that count themselves, and the rest.
-fn sort(raw: &mut Vec<u8>, clean: &mut Vec<u8>) -> Vec<Remark> {
+pub fn sort(raw: &mut Vec<u8>, clean: &mut Vec<u8>) -> Vec<Remark> {
     let mut remarks = Vec::new();
     while let Some((head, _)) = raw.split_first_chunk::<5>() {
         let [kind, length @ ..] = *head;
-        let end = 1 + (u32::from_be_bytes(length) as usize).max(4);
+        let end = (u32::from_be_bytes(length) as usize).max(4).saturating_add(1);
         if raw.len() < end {
             break;
         }

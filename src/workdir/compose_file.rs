@@ -71,6 +71,24 @@ pub struct Written {
 /// # Errors
 /// The file is not one that pgcluster wrote, or cannot be read any more.
 pub fn written(folder: &Path) -> Result<Option<Written>> {
+    let Some(text) = own_compose_file(folder)? else {
+        return Ok(None);
+    };
+    let written = read_compose_file(&text).map_err(|error| {
+        Failure::new(
+            Kind::Input,
+            Problem::new(format!("{COMPOSE_FILE} cannot be read: {error}"))
+                .fix("remove it; `pgcluster generate N` writes it again"),
+        )
+    })?;
+    Ok(Some(written))
+}
+
+/// What `text` says, which is a Compose file of ours.
+///
+/// # Errors
+/// It is not the YAML that it should be.
+pub fn read_compose_file(text: &str) -> serde_yaml::Result<Written> {
     #[derive(Deserialize)]
     struct ComposeFile {
         #[serde(default)]
@@ -79,23 +97,14 @@ pub fn written(folder: &Path) -> Result<Option<Written>> {
         #[serde(default)]
         volumes: BTreeMap<String, serde_yaml::Value>,
     }
-    let Some(text) = own_compose_file(folder)? else {
-        return Ok(None);
-    };
-    let parsed: ComposeFile = serde_yaml::from_str(&text).map_err(|error| {
-        Failure::new(
-            Kind::Input,
-            Problem::new(format!("{COMPOSE_FILE} cannot be read: {error}"))
-                .fix("remove it; `pgcluster generate N` writes it again"),
-        )
-    })?;
+    let parsed: ComposeFile = serde_yaml::from_str(text)?;
     let services = parsed.services.keys();
     let replicas = services.filter_map(|service| topology::replica_of_service(service));
-    Ok(Some(Written {
+    Ok(Written {
         project: parsed.name,
         replicas: replicas.collect(),
         in_volumes: parsed.volumes.contains_key(&topology::title(0)),
-    }))
+    })
 }
 
 /// The numbers of the replicas in the folder's Compose file, if there is one.

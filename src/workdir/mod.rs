@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use compose_file::{
-    Written, compose, existing_replicas, own_compose_file, refuse_without_cluster, written,
+    Written, compose, existing_replicas, own_compose_file, read_compose_file, refuse_without_cluster, written,
 };
 pub use lock::{Lock, is_in_use};
 pub use write::{is_exposed, sweep, write, write_all, write_for_now};

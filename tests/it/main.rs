@@ -6,6 +6,7 @@ mod cluster;
 #[cfg(unix)]
 mod faults;
 mod folder;
+mod fuzzed;
 mod generate;
 #[cfg(unix)]
 mod ledger;
