@@ -22,6 +22,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Kind; 6] = [
+        Kind::Failed,
+        Kind::Input,
+        Kind::NotReady,
+        Kind::Locked,
+        Kind::Machine,
+        Kind::Interrupted,
+    ];
+
     pub fn exit_code(self) -> u8 {
         match self {
             Kind::Failed => 1,

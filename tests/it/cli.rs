@@ -20,6 +20,8 @@ mod extensions;
 #[path = "fake_docker/mod.rs"]
 mod fake_docker;
 #[cfg(unix)]
+mod kinds;
+#[cfg(unix)]
 mod locked;
 #[cfg(unix)]
 mod machine;
