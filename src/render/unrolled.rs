@@ -4,7 +4,7 @@
 use tera::{Context, Tera};
 
 use super::folders::BACKENDS_TEMPLATE;
-use super::pattern::{Pattern, Words};
+use super::pattern::{MARK, Pattern, Words};
 use super::{COMPOSE_TEMPLATE, NodeView, engine};
 use crate::assets::TEMPLATES;
 use crate::error::Failure;
@@ -106,19 +106,36 @@ pub fn run(
     let marked = NodeView::marked();
     // For what depends on whether there are any.
     context.insert("replicas", &vec![&marked; replicas.len().min(1)]);
-    for (at, body) in (0..).map(|at| (at, body_name(path, at))) {
+    let mut loops = Vec::new();
+    for body in (0..).map(|at| body_name(path, at)) {
         if !tera.contains_template(&body) {
             break;
         }
-        let mut text = String::new();
+        let mut first = String::new();
         if with_master {
             context.insert("node", master);
-            text = engine::run(tera, &body, &context)?;
+            first = engine::run(tera, &body, &context)?;
         }
         context.insert("node", &marked);
-        let pattern = Pattern::of(&engine::run(tera, &body, &context)?);
-        text.extend(replicas.iter().flat_map(|words| pattern.filled(words)));
-        context.insert(format!("loop_{at}"), &text);
+        let others = Pattern::of(&engine::run(tera, &body, &context)?);
+        context.insert(
+            format!("loop_{}", loops.len()),
+            &format!("{MARK}{}{MARK}", loops.len()),
+        );
+        loops.push((first, others));
     }
-    engine::run(tera, &frame_name(path), &context)
+    let frame = engine::run(tera, &frame_name(path), &context)?;
+    // The text is long: each piece goes straight to its place.
+    let mut pieces = Vec::new();
+    for (at, piece) in frame.split(MARK).enumerate() {
+        match piece.parse::<usize>().ok().filter(|_| at % 2 == 1) {
+            None => pieces.push(piece),
+            Some(number) => {
+                let (first, others) = &loops[number];
+                pieces.push(first);
+                pieces.extend(replicas.iter().flat_map(|words| others.filled(words)));
+            }
+        }
+    }
+    Ok(pieces.concat())
 }
