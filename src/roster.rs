@@ -21,6 +21,10 @@ impl Roster {
         let text = String::from_utf8_lossy(content);
         let line = |line: &str| {
             let (name, password) = line.split_once('\t')?;
+            // Not of ours: who reads it next would take it for something else.
+            if name.chars().chain(password.chars()).any(char::is_control) {
+                return None;
+            }
             Some((name.to_owned(), SecretString::from(password)))
         };
         Roster(text.lines().filter_map(line).collect())

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pgcluster::fuzzed::{TARGETS, Target};
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::test_runner::RngSeed;
 
 fn at(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(path)
@@ -67,7 +68,13 @@ fn every_target_has_its_file_its_entry_and_seeds_that_pass() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    // The same each time: what is random is for `make fuzz`, where a finding holds up nobody.
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        rng_seed: RngSeed::Fixed(17),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_parser_fails_whatever_comes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
