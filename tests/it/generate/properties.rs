@@ -12,6 +12,7 @@ use pgcluster::settings::Settings;
 use pgcluster::topology::Topology;
 use proptest::prelude::*;
 use proptest::string::string_regex;
+use proptest::test_runner::RngSeed;
 
 /// Every character that some file, shell or parser takes for its own, letters of several alphabets, and some that no
 /// file can hold.
@@ -122,7 +123,13 @@ fn is_refused(result: Result<(Settings, Rendering), Vec<String>>, key: &str) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    // The same each time: a finding is not to depend on who runs it next. Other seeds are tried by hand.
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        rng_seed: RngSeed::Fixed(17),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_password_is_refused_or_reaches_its_file(password in string_regex(ANY).unwrap()) {
