@@ -37,7 +37,10 @@ impl EnvFile {
 
         let mut problems = Vec::new();
         let mut lines: BTreeMap<&str, usize> = BTreeMap::new();
-        for (number, line) in (1..).zip(text.lines()) {
+        let mut next = 1;
+        for line in statements(text) {
+            let number = next;
+            next += line.matches('\n').count();
             let Some((key, raw)) = assignment(line) else {
                 continue;
             };
@@ -124,6 +127,43 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
     valid.then_some((key, raw))
 }
 
+/// The lines of `text`, each with those over which a quote goes on: where dotenvy ends one, so does this.
+fn statements(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let (mut start, mut end) = (0, 0);
+    let (mut quote, mut escaped, mut after_space) = (None, false, false);
+    for line in text.split_inclusive('\n') {
+        end += line.len();
+        let mut is_comment = text[start..end].trim_start().starts_with('#');
+        for c in line.chars() {
+            if is_comment {
+                break;
+            }
+            (quote, escaped, after_space) = match (quote, c) {
+                _ if escaped => (quote, false, false),
+                (_, '\\') => (quote, true, false),
+                (Some(open), c) => (Some(open).filter(|_| c != open), false, false),
+                (None, '#') if after_space => {
+                    is_comment = true;
+                    (None, false, false)
+                }
+                (None, '"' | '\'') => (Some(c), false, false),
+                (None, c) => {
+                    let is_space = c.is_whitespace() && !"\r\n".contains(c);
+                    (None, false, is_space && !after_space)
+                }
+            };
+        }
+        if is_comment || (quote.is_none() && !escaped && !after_space) {
+            found.push(&text[start..end]);
+            start = end;
+            (quote, escaped, after_space) = (None, false, false);
+        }
+    }
+    found.extend(Some(&text[start..]).filter(|rest| !rest.is_empty()));
+    found
+}
+
 /// The names of the variables that a raw value refers to: `$NAME` or `${NAME}` outside single quotes.
 fn variables(raw: &str) -> Vec<&str> {
     let mut found = Vec::new();
@@ -181,7 +221,7 @@ pub fn set(old: &[u8], key: &str, value: &str) -> Vec<u8> {
     let start = text.strip_prefix('\u{feff}').map_or(0, |_| '\u{feff}'.len_utf8());
     let mut new = text[..start].to_owned();
     let mut found = false;
-    for line in text[start..].split_inclusive('\n') {
+    for line in statements(&text[start..]) {
         if assignment(line).is_some_and(|(name, _)| name == key) {
             let end = line.trim_end_matches(['\r', '\n']).len();
             new.push_str(&format!("{key}={}{}", quoted(value), &line[end..]));
@@ -266,6 +306,22 @@ mod tests {
         check("A=1", "A=1\nK=1\n");
         check("A=1\r\nB=2", "A=1\r\nB=2\r\nK=1\r\n");
         assert_eq!(append(b"A=1", &[]), b"A=1");
+    }
+
+    #[test]
+    fn a_value_over_several_lines_is_one() {
+        let text = "A=\"x\nK=inside\ny\"\n# it's\nB=1 # don't\nK='k\nl'\nC=3\n";
+        let read = parse(text).unwrap();
+        assert_eq!(
+            (read.get("A"), read.get("K")),
+            (Some("x\nK=inside\ny"), Some("k\nl"))
+        );
+        assert_eq!((read.line("K"), read.line("C")), (Some(6), Some(8)));
+        let expected = text.replace("K='k\nl'", "K=new");
+        assert_eq!(
+            String::from_utf8(set(text.as_bytes(), "K", "new")).unwrap(),
+            expected
+        );
     }
 
     #[test]
