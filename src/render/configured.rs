@@ -12,6 +12,9 @@ use crate::assets::CONFIG_FOLDER;
 /// A file that includes itself ends here, as in PostgreSQL.
 const MAX_DEPTH: usize = 10;
 
+/// So many files are read and no more: those that include each other many times over would take hours.
+const MAX_FILES: usize = 1000;
+
 /// Name in small letters → its last assignment.
 pub type Configured = BTreeMap<String, Assigned>;
 
@@ -68,7 +71,8 @@ impl From<Configured> for OfNode {
 /// Reads `start` and what it includes. `files` are named as in the node's folder: `config/postgresql.conf`.
 pub fn read(start: &str, files: &BTreeMap<impl Borrow<str> + Ord, impl AsRef<[u8]>>) -> Configured {
     let mut configured = Configured::new();
-    read_file(start, files, 0, &mut configured);
+    let mut left = MAX_FILES;
+    read_file(start, files, 0, &mut left, &mut configured);
     configured
 }
 
@@ -76,11 +80,13 @@ fn read_file(
     file: &str,
     files: &BTreeMap<impl Borrow<str> + Ord, impl AsRef<[u8]>>,
     depth: usize,
+    left: &mut usize,
     configured: &mut Configured,
 ) {
-    let Some(bytes) = files.get(file).filter(|_| depth <= MAX_DEPTH) else {
+    let Some(bytes) = files.get(file).filter(|_| depth <= MAX_DEPTH && *left > 0) else {
         return;
     };
+    *left -= 1;
     let this: Arc<str> = file.into();
     for (line, text) in (1..).zip(String::from_utf8_lossy(bytes.as_ref()).lines()) {
         let Some((name, value)) = assignment(text) else {
@@ -88,7 +94,7 @@ fn read_file(
         };
         match name.as_str() {
             "include" | "include_if_exists" => {
-                read_file(&beside(file, &value), files, depth + 1, configured);
+                read_file(&beside(file, &value), files, depth + 1, left, configured);
             }
             "include_dir" => {
                 let folder = format!("{}/", beside(file, &value));
@@ -99,7 +105,7 @@ fn read_file(
                     })
                 };
                 for path in files.keys().map(Borrow::borrow).filter(in_it) {
-                    read_file(path, files, depth + 1, configured);
+                    read_file(path, files, depth + 1, left, configured);
                 }
             }
             _ => {
@@ -288,6 +294,13 @@ mod tests {
                 "d=6 config/again.conf:1",
             ]
         );
+    }
+
+    #[test]
+    fn files_that_include_each_other_come_to_an_end() {
+        let text = format!("{}a = 1\n", "include 'cluster.conf'\n".repeat(200));
+        let configured = read("config/cluster.conf", &files(&[("cluster.conf", &text)]));
+        assert_eq!(configured["a"].value, "1");
     }
 
     #[test]
