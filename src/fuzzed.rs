@@ -44,10 +44,6 @@ pub fn env_file(bytes: &[u8]) {
         return;
     };
     let _ = Settings::resolve(&before, |_| None, 1);
-    // Refused before anything is set.
-    if before.get(KEY).is_some_and(|value| value.contains('\n')) {
-        return;
-    }
     let changed = env_file::set(bytes, KEY, VALUE);
     // Others may refer to the key, and then get its new value.
     if bytes.contains(&b'$') {
