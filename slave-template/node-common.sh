@@ -11,6 +11,8 @@ private=/run/pgcluster                  # tmpfs, closed to everyone but postgres
 # shellcheck disable=SC2034
 patience=60                             # seconds to wait for another node before Docker's restart
 
+export HOME=/var/lib/postgresql         # of the user that programs run as: where libpq looks for certificates
+
 exec 6>&2                               # the container's log, wherever a function's output goes
 say() { printf '%(%F %T %Z)T [%s] %s\n' -1 "$NODE_NAME" "$*" >&6; }
 # 78 is EX_CONFIG: starting again cannot cure it.
@@ -54,12 +56,21 @@ trap : PIPE
 accepts() { # HOST: does a server there ask for a password, i.e. has it finished starting?
   local answer=
   { exec 8<>"/dev/tcp/$1/5432"; } 2>/dev/null || return 1
-  printf '\0\0\0\024\0\3\0\0user\0probe\0\0' >&8 2>/dev/null || true
+  printf '\0\0\0\027\0\3\0\0user\0pg_probe\0\0' >&8 2>/dev/null || true
   IFS= read -rN 1 -t 1 -u 8 answer || true
   # To the end of the message (its eighth zero): the server would log a connection closed before.
   if [[ $answer == R ]]; then for _ in {1..8}; do read -rd '' -t 1 -u 8 || break; done; fi
   exec 8>&-
   [[ $answer == R ]]
+}
+
+# Where TLS is on: key and certificates in one file, and for the server's configuration the fingerprint of that.
+take_certificate() {
+  local sum
+  if [[ ! -e /run/secrets/certificate ]]; then return; fi
+  put "$private/server.pem" </run/secrets/certificate
+  sum=$(sha256sum "$private/server.pem")
+  printf "pgcluster.certificate = '%s'\n" "${sum:0:16}" | put "$private/tls.conf"
 }
 
 prepare_node() { # one container a folder, folders and passwords where postgres finds them
@@ -77,6 +88,7 @@ prepare_node() { # one container a folder, folders and passwords where postgres 
     refuse "postgres must read its configuration: chmod -R a+rX on the folder config"
   install -d -m 700 -o postgres -g postgres "$private"
   install -d -m 755 -o postgres -g postgres /run/postgresql
+  take_certificate
   # Every node has it, as each may become a standby: primary_conninfo names this file.
   local user=${REPLICATION_USER//\\/\\\\} password
   password=$(secret replication_password)

@@ -66,6 +66,7 @@ clone_until_done() {
   local log=$private/clone.log last='' reason='the primary does not accept connections'
   export PGPASSFILE=$private/pgpass PGHOST=$PRIMARY_HOST PGUSER=$REPLICATION_USER
   export PGAPPNAME=clone:$NODE_NAME PGCONNECT_TIMEOUT=5
+  if [[ -e $private/server.pem ]]; then export PGSSLMODE=verify-full PGSSLROOTCERT=$private/server.pem; fi
   local deadline=$((SECONDS + patience)) how=cloned
   if unpack_copy; then how="unpacked the primary's copy"; else rm -rf "$new"; fi
   until [[ $how != cloned ]]; do
@@ -82,7 +83,7 @@ clone_until_done() {
   : >"$new/standby.signal"
   chown postgres:postgres "$new/standby.signal"
   finish_data
-  unset PGPASSFILE PGHOST PGUSER PGAPPNAME PGCONNECT_TIMEOUT
+  unset PGPASSFILE PGHOST PGUSER PGAPPNAME PGCONNECT_TIMEOUT PGSSLMODE PGSSLROOTCERT
   say "$how"
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::certificates::Certificates;
 use crate::error::{Failure, Kind, Problem};
 use crate::topology::{self, LOGINS_FILE, SECRETS_FOLDER};
 
@@ -80,6 +81,8 @@ pub struct Sources {
     pub secrets: BTreeMap<String, Vec<u8>>,
     /// The roles made known to the pool, as their file has them.
     pub logins: Vec<u8>,
+    /// Where TLS is on, what is to be among the secrets: made from those of now and the time, and so not read here.
+    pub certificates: Option<Certificates>,
 }
 
 impl Sources {

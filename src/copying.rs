@@ -71,7 +71,7 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
     if observed.facts(master.id).is_none_or(|facts| facts.in_recovery) {
         return Ok(Some("the master does not run yet"));
     }
-    let mut session = Session::new(observe::endpoint(&project.settings, master.port));
+    let mut session = Session::new(observe::endpoint(project, master.port));
     let failed = |problem: Problem| Failure::new(Kind::Failed, problem);
     if session.has_tablespaces().await.map_err(failed)? {
         return Ok(Some("the master has tablespaces"));

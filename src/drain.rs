@@ -117,5 +117,5 @@ async fn empty(
 }
 
 fn pool(project: &Project) -> Session {
-    Session::fresh(observe::endpoint(&project.settings, project.topology.pool_port)).patient()
+    Session::fresh(observe::endpoint(project, project.topology.pool_port)).patient()
 }

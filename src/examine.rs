@@ -26,7 +26,7 @@ pub async fn nodes(project: &Project, containers: &Containers) -> Vec<(String, R
     };
     let ask = |node: &Node| {
         let title = node.title();
-        let mut endpoint = endpoint(&project.settings, node.port);
+        let mut endpoint = endpoint(project, node.port);
         // Collations are seen in their own database only.
         project.settings.database.clone_into(&mut endpoint.database);
         let mut session = Session::new(endpoint);
@@ -66,7 +66,7 @@ fn now() -> f64 {
 /// Bytes in the databases of the master, where it answers in time.
 pub async fn data_size(project: &Project) -> Option<u64> {
     let master = project.topology.master();
-    Session::new(endpoint(&project.settings, master.port))
+    Session::new(endpoint(project, master.port))
         .data_size()
         .await
         .ok()

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::docker;
 use crate::error::{Failure, Kind, Problem};
+use crate::handover;
 use crate::observe;
 use crate::observed::{Backend, Containers};
 use crate::plan::{Planned, Step};
@@ -121,14 +122,16 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         let node = project.topology.nodes.iter().find(|node| node.id == id);
         node.with_context(|| format!("there is no {}", topology::title(id)))
     };
-    let session = |id: u32| -> Result<Session> {
-        Ok(Session::new(observe::endpoint(&project.settings, node(id)?.port)))
-    };
+    let session =
+        |id: u32| -> Result<Session> { Ok(Session::new(observe::endpoint(project, node(id)?.port))) };
     match step {
         Step::CreateSlot { id } => session(0)?.create_slot(&topology::name(*id)).await,
         Step::DropSlot { name } => session(0)?.drop_slot(name).await,
         Step::SetSynchronous { names } => session(0)?.set_synchronous(names).await,
-        Step::Reload { id } => session(*id)?.reload().await,
+        Step::Reload { id } => {
+            handover::certificate(project, there, node(*id)?).await?;
+            session(*id)?.reload().await
+        }
         Step::Replace { service } | Step::Start { service } => {
             let topology = &project.topology;
             let argv = workdir::compose(&topology.folder, &topology.project).up_only(&[service]);
@@ -183,7 +186,7 @@ pub async fn renew(project: &Project, there: &Containers, limit: Duration) -> Re
 /// Takes a node out of the pool, so that what is done to it now ends nobody's login.
 async fn detach(project: &Project, there: &Containers, id: u32) -> Result<()> {
     let deadline = Instant::now() + LOGINS_LIMIT;
-    let entry = observe::endpoint(&project.settings, project.topology.pool_port);
+    let entry = observe::endpoint(project, project.topology.pool_port);
     let mut pool = Session::fresh(entry).patient();
     loop {
         pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await?;

@@ -57,7 +57,7 @@ async fn is_known(project: &Project, machine: &Machine, wanted: &[&String]) -> b
     if !runs {
         return false;
     }
-    let mut session = Session::new(observe::endpoint(&project.settings, port));
+    let mut session = Session::new(observe::endpoint(project, port));
     let available = session.available_extensions().await.unwrap_or_default();
     wanted.iter().all(|name| available.contains(name))
 }
@@ -108,7 +108,7 @@ pub async fn create(project: &Project, steps: &[Planned]) -> Result<()> {
 }
 
 fn session(project: &Project, database: &str) -> Session {
-    let mut endpoint = observe::endpoint(&project.settings, project.topology.master().port);
+    let mut endpoint = observe::endpoint(project, project.topology.master().port);
     database.clone_into(&mut endpoint.database);
     Session::new(endpoint).patient()
 }

@@ -11,7 +11,7 @@ use crate::process;
 use crate::project::Project;
 use crate::roster::Roster;
 use crate::settings::Login;
-use crate::topology::{BOUNCER_SERVICE, MASTER_SERVICE, POOL_SERVICE};
+use crate::topology::{BOUNCER_SERVICE, MASTER_SERVICE, Node, POOL_SERVICE, SECRETS_FOLDER};
 
 /// `docker exec` takes 80 ms, and the rest next to nothing; a busy machine takes its time.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -56,6 +56,28 @@ pub async fn nodes(project: &Project, there: &Containers, login: &Login) -> Resu
             let argv = docker::exec_with_input(&container.id, &["bash", "-c", TAKE_PASSFILE]);
             process::feed(&argv, &project.topology.folder, message.as_bytes(), LIMIT).await?;
         }
+    }
+    Ok(())
+}
+
+/// Puts a key and certificates in place of those that are there, unless what arrives was cut short, and beside them the
+/// fingerprint that the server tells of those that it has read. As node-common.sh does when the container starts.
+const TAKE_CERTIFICATE: &str = "set -eu; umask 077; cd /run/pgcluster; cat >server.pem.new; \
+    [[ $(tail -n 1 server.pem.new) == '-----END CERTIFICATE-----' ]]; sum=$(sha256sum server.pem.new); \
+    printf \"pgcluster.certificate = '%s'\\n\" \"${sum:0:16}\" >tls.conf.new; \
+    chown postgres:postgres server.pem.new tls.conf.new; mv -f server.pem.new server.pem; mv -f tls.conf.new tls.conf";
+
+/// Gives a node the certificate that it is to have, where TLS is on; its server takes it up when it reads its files.
+///
+/// # Errors
+/// The command failed; the node goes on with what it had.
+pub async fn certificate(project: &Project, there: &Containers, node: &Node) -> Result<()> {
+    let path = format!("{SECRETS_FOLDER}/{}", node.certificate());
+    let file = project.rendering.files.iter().find(|file| file.path == path);
+    let container = there.get(&node.service()).filter(|node| node.is_running());
+    if let (Some(file), Some(container)) = (file, container) {
+        let argv = docker::exec_with_input(&container.id, &["bash", "-c", TAKE_CERTIFICATE]);
+        process::feed(&argv, &project.topology.folder, &file.content, LIMIT).await?;
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub async fn look(project: &Project, tries: u32) -> Vec<Found> {
     if project.settings.cache != QueryCache::All {
         return Vec::new();
     }
-    let endpoint = observe::endpoint(&project.settings, project.topology.master().port);
+    let endpoint = observe::endpoint(project, project.topology.master().port);
     let mut master = Session::new(endpoint.clone());
     let mut databases = master.databases().await;
     for _ in 1..tries {

@@ -2,6 +2,7 @@
 
 mod advice;
 pub mod assets;
+pub mod certificates;
 mod checks;
 pub mod cli;
 mod commands;

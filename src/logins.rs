@@ -131,7 +131,7 @@ pub async fn check(project: &Project) -> Result<(), Failure> {
 
 /// Logs in once, with a connection of its own.
 pub async fn attempt(project: &Project, port: u16, login: &Login, database: &str) -> Result<(), Silence> {
-    let mut endpoint = observe::endpoint(&project.settings, port);
+    let mut endpoint = observe::endpoint(project, port);
     endpoint.login = login.clone();
     database.clone_into(&mut endpoint.database);
     Session::new(endpoint).log_in().await

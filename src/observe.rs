@@ -18,7 +18,6 @@ use crate::observed::{Answer, CacheFacts, Container, Containers, Fixed, NodeFact
 use crate::postgres::{DATABASE, Endpoint, Session};
 use crate::process;
 use crate::project::Project;
-use crate::settings::Settings;
 use crate::topology::{self, Node, POOL_SERVICE};
 
 /// Between two questions to the same server while waiting. Shorter ones slow the servers down more than they gain.
@@ -37,8 +36,10 @@ pub const DOCKER_LIMIT: Duration = Duration::from_secs(20);
 const REPORT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where a node answers on this machine.
-pub fn endpoint(settings: &Settings, port: u16) -> Endpoint {
+pub fn endpoint(project: &Project, port: u16) -> Endpoint {
+    let settings = &project.settings;
     Endpoint {
+        tls: project.tls.clone(),
         host: settings.host(),
         port,
         login: settings.admin.clone(),
@@ -113,14 +114,14 @@ async fn ask(
     wants_cache: bool,
     manner: fn(Session) -> Session,
 ) -> (Observed, Option<CacheFacts>) {
-    let (settings, topology) = (&project.settings, &project.topology);
+    let topology = &project.topology;
     let answers = |service: &str, port: u16| {
         let container = containers.get(service);
         container.is_some_and(|container| container.answers(port))
     };
     let node = |node: &Node| {
         let (id, asked) = (node.id, answers(&node.service(), node.port));
-        let mut session = manner(Session::new(endpoint(settings, node.port)));
+        let mut session = manner(Session::new(endpoint(project, node.port)));
         async move {
             let answer = match asked {
                 true => answer(session.facts().await),
@@ -132,7 +133,7 @@ async fn ask(
     let pool = async {
         match answers(topology.entry_service(), topology.pool_port) {
             true => {
-                let mut session = manner(Session::new(endpoint(settings, topology.pool_port)));
+                let mut session = manner(Session::new(endpoint(project, topology.pool_port)));
                 let backends = answer(session.backends().await);
                 let cache = match wants_cache && backends.got().is_some() {
                     true => session.cache_facts().await.ok(),
@@ -156,7 +157,7 @@ async fn ask(
 /// What these nodes say of the settings that need a restart; one that does not answer is left out.
 pub async fn fixed_settings(project: &Project, nodes: &[&Node]) -> BTreeMap<u32, Vec<Fixed>> {
     let ask = |node: &Node| {
-        let (id, mut session) = (node.id, Session::new(endpoint(&project.settings, node.port)));
+        let (id, mut session) = (node.id, Session::new(endpoint(project, node.port)));
         async move { Some((id, session.fixed_settings().await.ok()?)) }
     };
     let answers = join_all(nodes.iter().map(|node| ask(node))).await;
@@ -237,7 +238,7 @@ impl Watch {
         let mut tasks = JoinSet::new();
         for node in &project.topology.nodes {
             let id = node.id;
-            let mut session = Session::new(endpoint(&project.settings, node.port)).patient();
+            let mut session = Session::new(endpoint(project, node.port)).patient();
             let shared = Arc::clone(&shared);
             tasks.spawn(async move {
                 // What is known already was asked a moment ago.
@@ -257,7 +258,7 @@ impl Watch {
                 }
             });
         }
-        let mut session = Session::new(endpoint(&project.settings, project.topology.pool_port)).patient();
+        let mut session = Session::new(endpoint(project, project.topology.pool_port)).patient();
         let pool = Arc::clone(&shared);
         tasks.spawn(async move {
             loop {

@@ -105,6 +105,8 @@ pub struct NodeFacts {
     pub max_connections: u32,
     /// Fingerprint of the configuration files it last read.
     pub config_hash: Option<String>,
+    /// Fingerprint of the certificate it last read; none where TLS is off.
+    pub certificate: Option<String>,
     /// What is wrong with the configuration files as they are now, a line each.
     pub config_errors: Vec<String>,
     /// Settings whose new value waits for a restart.

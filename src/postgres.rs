@@ -14,6 +14,7 @@ mod pool;
 mod remarks;
 mod roles;
 mod route;
+mod secure;
 mod synchronous;
 
 use std::io::ErrorKind;
@@ -22,8 +23,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use secrecy::ExposeSecret;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Problem;
 use crate::observed::Silence;
@@ -36,6 +39,7 @@ pub use kept::hang_up;
 pub use marker::new_marker;
 pub use remarks::sort as sort_remarks;
 pub use roles::{Attributes, Role};
+pub use secure::Tls;
 
 /// A healthy server on this machine answers in milliseconds; one that takes longer is shown as not answering.
 pub const PATIENCE: Duration = Duration::from_millis(1500);
@@ -56,6 +60,8 @@ pub struct Endpoint {
     pub port: u16,
     pub login: Login,
     pub database: String,
+    /// How it proves who it is; in the clear where it is none.
+    pub tls: Option<Tls>,
 }
 
 /// A connection that is made when needed and kept while it works.
@@ -227,7 +233,8 @@ impl Session {
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<Link, Error> {
-    let (client, connection) = Config::new()
+    let mut config = Config::new();
+    config
         .hostaddr(endpoint.host)
         .host(endpoint.host.to_string())
         .port(endpoint.port)
@@ -235,10 +242,12 @@ async fn connect(endpoint: &Endpoint) -> Result<Link, Error> {
         .password(endpoint.login.password.expose_secret())
         .dbname(&endpoint.database)
         .application_name("pgcluster")
-        .connect_timeout(BUSY_PATIENCE)
-        .connect(NoTls)
-        .await?;
-    // It ends with an error when the server goes; the next query on the client tells that too.
+        .connect_timeout(BUSY_PATIENCE);
+    // The task ends with an error when the server goes; the next query on the client tells that too.
+    if let Some(tls) = &endpoint.tls {
+        return tls.connect(&mut config).await;
+    }
+    let (client, connection) = config.connect(NoTls).await?;
     let task = tokio::spawn(connection);
     Ok(Link { client, task })
 }
@@ -267,7 +276,10 @@ fn silence(error: &tokio_postgres::Error) -> Silence {
             _,
             Some(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof),
         ) => "does not accept connections yet".to_owned(),
-        _ => error.to_string(),
+        _ => match std::error::Error::source(error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        },
     };
     Silence { reason, refused }
 }

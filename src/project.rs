@@ -1,6 +1,7 @@
 //! From a folder and flags to everything that is wanted of the cluster: the first half of every command.
 
 mod files;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use crate::assets::{self, Sources};
 use crate::cli::Global;
 use crate::env_file::{self, EnvFile};
 use crate::error::{Failure, Kind, Problem};
+use crate::postgres::Tls;
 use crate::render::{self, Rendered, Rendering};
 use crate::roster::Roster;
 use crate::settings::{self, Account, DEFAULT_REPLICAS, MAX_REPLICAS, Origin, Settings};
@@ -37,6 +39,8 @@ pub struct Project {
     handed: BTreeMap<String, SecretString>,
     /// The roles made known to the pool.
     pub roster: Roster,
+    /// How the servers prove who they are; none where TLS is off and always was.
+    pub tls: Option<Tls>,
 }
 
 /// A file to write, and why.
@@ -102,7 +106,7 @@ impl Project {
         // Those in a gap keep their ports.
         let replicas = ids.last().copied().unwrap_or(0);
         workdir::refuse_links(folder, 0..=replicas)?;
-        let sources = Sources::read(folder, replicas)?;
+        let mut sources = Sources::read(folder, replicas)?;
 
         let env_path = env_path(folder, env_file);
         let on_disk = assets::read_if_there(&env_path)?;
@@ -148,6 +152,7 @@ impl Project {
         }
         let topology = Topology::new(folder, &settings).only(&ids);
         unreadable_environment()?;
+        sources.certificates = tls::certificates(&settings, &topology, &sources)?;
         let rendering = render::render(&settings, &topology, &sources)?;
 
         let mut changes = first_use(&sources, env_file.is_none());
@@ -178,9 +183,13 @@ impl Project {
                 Difference::Changed => FileCause::Changed,
             },
         }));
+        // Servers may still have what was edited since.
+        let is_required = settings.tls && changes.is_empty();
+        let tls = tls::whom_to_trust(&sources, is_required)?;
         Ok(Project {
             settings,
             values,
+            tls,
             env_path,
             topology,
             rendering,
@@ -214,7 +223,10 @@ impl Project {
         Project::load(folder, env_file, wish)?;
         let lock = Lock::take(folder, command)?;
         // Read again: whoever had the lock until now may have changed what was read.
-        Ok((Project::load(folder, env_file, wish)?, lock))
+        let mut project = Project::load(folder, env_file, wish)?;
+        // Where a change of TLS was cut short, servers are there that have not taken it up.
+        project.tls = project.tls.map(Tls::optional);
+        Ok((project, lock))
     }
 
     /// As [`Project::load_existing`], with the folder's lock for `command`, unless it only tells what it would do.

@@ -48,7 +48,7 @@ pub async fn prove(project: &Project, observed: &Observed) -> Result<String> {
 
 async fn attempt(project: &Project, observed: &Observed) -> Result<String, String> {
     let (settings, topology) = (&project.settings, &project.topology);
-    let session = |port| Session::new(observe::endpoint(settings, port)).patient();
+    let session = |port| Session::new(observe::endpoint(project, port)).patient();
     let mut master = session(topology.master().port);
     let mut pool = session(topology.pool_port);
     let silent = |who: &str| {
@@ -108,7 +108,7 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
         Some(reader) => reader,
         // One that was begun earlier may have found fewer nodes, and where a session reads what it wrote, this one
         // reads from the master by now.
-        None => Session::fresh(observe::endpoint(settings, topology.pool_port))
+        None => Session::fresh(observe::endpoint(project, topology.pool_port))
             .patient()
             .reader()
             .await

@@ -129,7 +129,7 @@ pub async fn rotate(
         project.set_in_env(account.key(), new.expose_secret())?;
     }
     ui.detail("change the role in PostgreSQL");
-    let mut endpoint = observe::endpoint(&project.settings, project.topology.master().port);
+    let mut endpoint = observe::endpoint(project, project.topology.master().port);
     endpoint.login = admin;
     let changed = Session::new(endpoint).set_password(&login).await;
     changed.map_err(|problem| Failure::new(Kind::NotReady, problem))?;

@@ -1,6 +1,6 @@
 //! What the cluster is made of: nodes with their names, ports and directories. Pure names, nothing observed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -13,6 +13,9 @@ pub const PRIVATE_FOLDER: &str = ".pgcluster";
 /// The files that Compose hands to the containers.
 pub const SECRETS_FOLDER: &str = ".pgcluster/secrets";
 
+/// The certificates that clients trust where TLS is on, for everyone to read.
+pub const TRUSTED_FILE: &str = "pgcluster-ca.crt";
+
 /// The roles that `pgcluster user` made, with their passwords, in a folder that the pool sees.
 pub const LOGINS_FILE: &str = ".pgcluster/logins/users";
 
@@ -24,6 +27,8 @@ pub const POOL_SERVICE: &str = "pgpool-loadbalancer";
 /// Only in the connection modes that need it.
 pub const BOUNCER_SERVICE: &str = "pgbouncer";
 const REPLICA_SERVICE: &str = "postgres-slave";
+/// The file of the certificate that Pgpool-II and PgBouncer have, among the secrets.
+pub const POOL_CERTIFICATE: &str = "tls_pool";
 
 /// One PostgreSQL server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +52,11 @@ impl Node {
     /// What users see, and its folder: `master`, `slave-1`.
     pub fn title(&self) -> String {
         title(self.id)
+    }
+
+    /// The file of its certificate among the secrets.
+    pub fn certificate(&self) -> String {
+        format!("tls_{}", self.name())
     }
 
     /// Its `cluster_name` and `application_name`, and for a replica its replication slot: `master`, `slave1`.
@@ -170,6 +180,29 @@ impl Topology {
         let bouncer = self.mode.has_bouncer().then_some(BOUNCER_SERVICE);
         let pool = [POOL_SERVICE].into_iter().chain(bouncer).map(str::to_owned);
         self.nodes.iter().map(Node::service).chain(pool)
+    }
+
+    /// By which names clients reach each server that has a certificate: the certificate's file, and the names.
+    ///
+    /// Where the ports listen on every address, which those are is not known.
+    pub fn certificate_names(&self, settings: &Settings) -> BTreeMap<String, Vec<String>> {
+        let names = |hosts: &[&str]| {
+            let here = ["localhost", "127.0.0.1", "::1"];
+            let mut names: Vec<String> = hosts.iter().chain(&here).map(|name| (*name).to_owned()).collect();
+            let address = settings.host().to_string();
+            if !names.contains(&address) {
+                names.push(address);
+            }
+            names
+        };
+        let nodes = self.nodes.iter();
+        nodes
+            .map(|node| (node.certificate(), names(&[&node.service()])))
+            .chain([(
+                POOL_CERTIFICATE.to_owned(),
+                names(&[POOL_SERVICE, BOUNCER_SERVICE]),
+            )])
+            .collect()
     }
 
     pub fn has(&self, id: u32) -> bool {

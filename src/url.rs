@@ -1,6 +1,7 @@
 //! How other programs are told where to connect: URLs and variables, each escaped for its reader. Pure.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret;
@@ -20,6 +21,7 @@ pub struct Place<'a> {
     settings: &'a Settings,
     ports: Vec<u16>,
     with_password: bool,
+    trusted: Option<PathBuf>,
 }
 
 impl<'a> Place<'a> {
@@ -29,7 +31,23 @@ impl<'a> Place<'a> {
             settings,
             ports,
             with_password,
+            trusted: None,
         }
+    }
+
+    /// By TLS only, with a server whose certificate is of an authority in this file, and for its address.
+    pub fn trusting(mut self, file: Option<PathBuf>) -> Self {
+        self.trusted = file;
+        self
+    }
+
+    /// The parameters of a URL for that.
+    fn tls(&self) -> Option<String> {
+        let file = self.trusted.as_ref()?;
+        Some(format!(
+            "sslmode=verify-full&sslrootcert={}",
+            escape(&file.to_string_lossy())
+        ))
     }
 
     fn password(&self) -> Option<&str> {
@@ -53,10 +71,11 @@ impl<'a> Place<'a> {
             .map(|password| format!(":{}", escape(password)))
             .unwrap_or_default();
         format!(
-            "postgresql://{}{password}@{}/{}",
+            "postgresql://{}{password}@{}/{}{}",
             escape(&self.settings.admin.user),
             self.hosts(),
-            escape(&self.settings.database)
+            escape(&self.settings.database),
+            self.tls().map(|tls| format!("?{tls}")).unwrap_or_default()
         )
     }
 
@@ -66,10 +85,11 @@ impl<'a> Place<'a> {
             .map(|password| format!("&password={}", escape(password)))
             .unwrap_or_default();
         format!(
-            "jdbc:postgresql://{}/{}?user={}{password}",
+            "jdbc:postgresql://{}/{}?user={}{password}{}",
             self.hosts(),
             escape(&self.settings.database),
-            escape(&self.settings.admin.user)
+            escape(&self.settings.admin.user),
+            self.tls().map(|tls| format!("&{tls}")).unwrap_or_default()
         )
     }
 
@@ -82,6 +102,10 @@ impl<'a> Place<'a> {
             ("PGUSER", self.settings.admin.user.clone()),
             ("PGDATABASE", self.settings.database.clone()),
         ];
+        if let Some(file) = &self.trusted {
+            variables.push(("PGSSLMODE", "verify-full".to_owned()));
+            variables.push(("PGSSLROOTCERT", file.to_string_lossy().into_owned()));
+        }
         if let Some(password) = self.password() {
             variables.push(("PGPASSWORD", password.to_owned()));
         }
@@ -158,6 +182,26 @@ mod tests {
             "export PGHOST='127.0.0.1,127.0.0.1'\nexport PGPORT='5001,5002'\nexport PGUSER='postgresadmin'\n\
              export PGDATABASE='postgresdb'\nexport PGPASSWORD='it'\\''s $5'"
         );
+    }
+
+    #[test]
+    fn who_is_to_be_trusted_is_told_to_each_reader() {
+        let settings = settings("TLS=on\n");
+        let file = Path::new("/my \"db\"/it's&ca.crt").to_owned();
+        let place = Place::new(&settings, vec![5000], true).trusting(Some(file));
+        assert_eq!(
+            place.libpq(),
+            "postgresql://postgresadmin:admin123@127.0.0.1:5000/postgresdb\
+             ?sslmode=verify-full&sslrootcert=%2Fmy%20%22db%22%2Fit%27s%26ca.crt"
+        );
+        assert_eq!(
+            place.jdbc(),
+            "jdbc:postgresql://127.0.0.1:5000/postgresdb?user=postgresadmin&password=admin123\
+             &sslmode=verify-full&sslrootcert=%2Fmy%20%22db%22%2Fit%27s%26ca.crt"
+        );
+        let exports = place.exports();
+        let lines = "export PGSSLMODE='verify-full'\nexport PGSSLROOTCERT='/my \"db\"/it'\\''s&ca.crt'\n";
+        assert!(exports.contains(lines), "{exports}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Users {
         let port = project.topology.master().port;
         let master = Session::new(Endpoint {
             login: admin.clone(),
-            ..observe::endpoint(&project.settings, port)
+            ..observe::endpoint(&project, port)
         });
         Ok(Users {
             project,
@@ -239,7 +239,7 @@ impl Users {
     fn session(&self, port: u16) -> Session {
         Session::new(Endpoint {
             login: self.admin.clone(),
-            ..observe::endpoint(&self.project.settings, port)
+            ..observe::endpoint(&self.project, port)
         })
     }
 }

@@ -7,6 +7,7 @@ set -eu
 . /bouncer/pool-logins.sh
 
 install -d -m 700 -o postgres -g postgres "$private"
+take_certificate
 logins=$(each_login userlist_line)
 printf '%s\n' "$logins" | put "$private/userlist.txt"
 # The folder is mounted read-only, so a umask of 077 cannot be mended from here.

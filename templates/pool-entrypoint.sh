@@ -88,6 +88,7 @@ end_the_stuck() {
 }
 
 install -d -m 700 -o postgres -g postgres "$private" "$private/oiddir"
+take_certificate
 logins=$(pool_passwd_head; each_login pool_passwd_line)
 printf '%s\n' "$logins" | put "$private/pool_passwd"
 pcp_login

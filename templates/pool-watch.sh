@@ -88,7 +88,7 @@ is_up() { [[ ${status[$1]-3} == [12] ]]; }
 probe() { # HOST
   local answer='' part text=
   { exec 8<>"/dev/tcp/$1/5432"; } 2>/dev/null || { printf '%s %s away\n' "$look" "$1"; return; }
-  printf '\0\0\0\024\0\3\0\0user\0probe\0\0' >&8 2>/dev/null
+  printf '\0\0\0\027\0\3\0\0user\0pg_probe\0\0' >&8 2>/dev/null
   IFS= read -rN 1 -t "$patience" -u 8 answer
   if [[ -z $answer ]]; then printf '%s %s silent\n' "$look" "$1"; return; fi
   for _ in {1..8}; do
@@ -144,6 +144,7 @@ close_session() {
 # One session with the primary for all looks; psql ends when it breaks.
 open_session() {
   close_session
+  if [[ -e $private/server.pem ]]; then export PGSSLMODE=verify-full PGSSLROOTCERT=$private/server.pem; fi
   coproc PSQL { PGPASSFILE=$private/pgpass PGCONNECT_TIMEOUT=3 PGAPPNAME=pool-watch PGOPTIONS=-cstatement_timeout=3s \
     exec psql -XAtqw -h "$primary" -U "$POOL_USER" -d postgres 2>/dev/null; }
   session=$! asked=$primary

@@ -111,13 +111,13 @@ async fn look(project: &Project, containers: &Containers, time: Duration) -> Res
     let mut sessions: Vec<Session> = Vec::new();
     let mut evidence = Evidence::default();
     for node in running {
-        sessions.push(Session::new(observe::endpoint(settings, node.port)));
+        sessions.push(Session::new(observe::endpoint(project, node.port)));
         evidence.nodes.push(NodeSessions {
             node: node.title(),
             ..NodeSessions::default()
         });
     }
-    let mut pool = Session::new(observe::endpoint(settings, topology.pool_port));
+    let mut pool = Session::new(observe::endpoint(project, topology.pool_port));
     let deadline = Instant::now() + time;
     let (mut heard_master, mut heard_pool) = (Err(String::new()), Err(String::new()));
     loop {
@@ -195,7 +195,7 @@ async fn clients(project: &Project, containers: &Containers, pool: &mut Session)
 async fn temporary_tables(project: &Project, evidence: &Evidence) -> u32 {
     let databases = evidence.nodes.first().map(|master| &master.sessions.databases);
     let ask = |database: &String| {
-        let mut endpoint = observe::endpoint(&project.settings, project.topology.master().port);
+        let mut endpoint = observe::endpoint(project, project.topology.master().port);
         database.clone_into(&mut endpoint.database);
         async move { Session::new(endpoint).temporary_tables().await.unwrap_or(0) }
     };

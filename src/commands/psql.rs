@@ -42,7 +42,11 @@ const FOREIGN: &[&str] = &[
     "PGREQUIREAUTH",
     "PGREQUIRESSL",
     "PGSERVICE",
+    "PGSSLCERT",
+    "PGSSLCRL",
+    "PGSSLCRLDIR",
     "PGSSLMODE",
+    "PGSSLROOTCERT",
     "PGTARGETSESSIONATTRS",
 ];
 
@@ -122,7 +126,7 @@ async fn on_this_machine(
         })
         .collect();
     let file = workdir::write_for_now(&topology.folder, lines.as_bytes())?;
-    let place = Place::new(settings, vec![port], false);
+    let place = Place::new(settings, vec![port], false).trusting(project.trusted_file());
     let variables: Vec<(&str, Option<OsString>)> = FOREIGN
         .iter()
         .map(|name| (*name, None))

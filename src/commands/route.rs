@@ -203,7 +203,7 @@ async fn evidence(project: &Project, database: &str, trace: &Trace) -> Vec<Strin
     let (Some(because), Some(name)) = (&trace.because, &trace.looked_at) else {
         return Vec::new();
     };
-    let mut endpoint = observe::endpoint(&project.settings, project.topology.master().port);
+    let mut endpoint = observe::endpoint(project, project.topology.master().port);
     database.clone_into(&mut endpoint.database);
     let mut master = Session::new(endpoint);
     let lines = match because.contains("function") {

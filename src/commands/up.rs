@@ -96,7 +96,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
 pub fn show_endpoints(project: &Project, ui: Ui) {
     let width = title_width(project);
     for (title, port) in endpoints(project) {
-        let place = Place::new(&project.settings, vec![port], false);
+        let place = Place::new(&project.settings, vec![port], false).trusting(project.trusted_file());
         ui.result(&format!("{title:<width$}  {}", place.libpq()));
     }
 }

@@ -72,6 +72,7 @@ pub fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
             target.ports(&project.topology),
             args.with_password,
         )
+        .trusting(project.trusted_file())
     };
     if args.json {
         let rows: Vec<Row> = targets.iter().map(|target| row(target, &place(target))).collect();

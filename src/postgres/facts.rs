@@ -32,6 +32,7 @@ SELECT json_build_object(
   'connections', (SELECT count(*) FROM activity WHERE backend_type = 'client backend'),
   'max_connections', current_setting('max_connections')::int,
   'config_hash', current_setting('pgcluster.config_hash', true),
+  'certificate', nullif(current_setting('pgcluster.certificate', true), ''),
   'config_errors', (SELECT coalesce(json_agg(format('%s line %s: %s: %s', regexp_replace(sourcefile, '^/node/', ''),
         sourceline, coalesce(name, 'syntax'), error)), '[]')
       FROM files f WHERE error IS NOT NULL

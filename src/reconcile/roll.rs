@@ -33,6 +33,9 @@ pub fn waits(topology: &Topology, rendering: &Rendering, observed: &Observed, se
 /// One at a time, and only while every node and the pool serve: a value, an image or a definition with which a server cannot
 /// start stops one of them. And when every server has read its files, as only then the order is known.
 pub fn next(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
+    if let Some(planned) = learning_tls(topology, rendering, observed) {
+        return vec![planned];
+    }
     let mut steps = reloads(topology, rendering, observed);
     let serves = |node: &Node| health::node_state(topology, observed, node).is_serving();
     // The pool too: it must have taken back the replica that was restarted before.
@@ -57,12 +60,30 @@ pub fn ahead(
     observed: &Observed,
     fixed: &BTreeMap<u32, Vec<Fixed>>,
 ) -> Vec<Planned> {
-    let mut steps = reloads(topology, rendering, observed);
+    let first = learning_tls(topology, rendering, observed);
+    let last = pool(topology, rendering, observed).filter(|planned| Some(planned) != first.as_ref());
+    let mut steps: Vec<Planned> = first.iter().cloned().collect();
+    steps.extend(reloads(topology, rendering, observed));
     for (node, planned) in nodes(topology, rendering, observed, fixed) {
         steps.extend(aside(observed, node, planned));
     }
-    steps.extend(pool(topology, rendering, observed));
+    steps.extend(last);
     steps
+}
+
+/// A server that has its certificate refuses who speaks in the clear; Pgpool-II speaks TLS with those that do. So where
+/// servers are about to get theirs, the pool is replaced first.
+fn learning_tls(topology: &Topology, rendering: &Rendering, observed: &Observed) -> Option<Planned> {
+    let learns = |node: &Node| {
+        let facts = observed.facts(node.id);
+        rendering.certificates.contains_key(&node.id)
+            && facts.is_some_and(|facts| facts.certificate.is_none())
+    };
+    let mut waiting = pool(topology, rendering, observed);
+    waiting.find(|planned| {
+        let is_pool = matches!(&planned.step, Step::Replace { service } if service == POOL_SERVICE);
+        is_pool && topology.nodes.iter().any(learns)
+    })
 }
 
 /// The server reads its files again: enough for most settings, and tells which need a restart.
@@ -79,7 +100,10 @@ fn reloads(topology: &Topology, rendering: &Rendering, observed: &Observed) -> V
 /// The server runs with the files of now, or does not run.
 pub fn is_current(rendering: &Rendering, observed: &Observed, node: &Node) -> bool {
     let facts = observed.facts(node.id);
-    facts.is_none_or(|facts| facts.config_hash.as_ref() == rendering.config_hashes.get(&node.id))
+    facts.is_none_or(|facts| {
+        facts.config_hash.as_ref() == rendering.config_hashes.get(&node.id)
+            && facts.certificate.as_ref() == rendering.certificates.get(&node.id)
+    })
 }
 
 /// The servers that wait for a restart or a new container, in the order in which they get it.
@@ -129,8 +153,14 @@ fn aside(observed: &Observed, node: &Node, planned: Planned) -> Vec<Planned> {
     detach.into_iter().chain([planned]).collect()
 }
 
+/// PgBouncer without TLS speaks with a pool that has it, and not the other way round: so it is the last to learn TLS, and the
+/// first to forget it.
 fn pool(topology: &Topology, rendering: &Rendering, observed: &Observed) -> impl Iterator<Item = Planned> {
-    [POOL_SERVICE, BOUNCER_SERVICE]
+    let order = match rendering.certificates.is_empty() {
+        true => [BOUNCER_SERVICE, POOL_SERVICE],
+        false => [POOL_SERVICE, BOUNCER_SERVICE],
+    };
+    order
         .into_iter()
         .filter(|service| waits(topology, rendering, observed, service))
         .map(|service| {

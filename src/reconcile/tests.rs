@@ -20,6 +20,7 @@ fn rendering(topology: &Topology) -> Rendering {
             .services()
             .map(|service| (service, "spec".to_owned()))
             .collect(),
+        certificates: Default::default(),
         configured: Default::default(),
         config_hashes: topology
             .nodes

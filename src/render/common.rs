@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Images, filters};
+use super::{Images, secure};
 use crate::assets::Sources;
 use crate::extensions;
 use crate::settings::{self, Choice, DataPlace, Settings, Sizing};
-use crate::topology::{MASTER_SERVICE, Topology};
+use crate::topology::Topology;
 
 /// Counts how often a password was changed, so that containers which hold the old one are told by their fingerprint.
 /// A hash of the passwords would serve too, and tell everyone who can run `docker inspect` whether a guess is right.
@@ -27,6 +27,9 @@ pub struct Common<'a> {
     /// Only this machine reaches the published ports.
     pub on_loopback: bool,
     pub pool_needs_passwords: bool,
+    pub tls: bool,
+    /// Of pool_hba.conf: the kinds of connections that are let in, each with whence.
+    pub doors: &'static [[&'static str; 2]],
     pub extra_packages: &'a str,
     pub generation: u64,
     /// The words of `.env`.
@@ -67,6 +70,8 @@ impl<'a> Common<'a> {
             pool_user: &settings.pool.user,
             on_loopback: settings.bind.is_loopback(),
             pool_needs_passwords: settings.pool_needs_passwords(),
+            tls: settings.tls,
+            doors: secure::doors(settings.tls),
             extra_packages: &settings.extra_packages,
             generation: generation(settings, sources),
             connection_mode: settings.mode.word(),
@@ -81,7 +86,7 @@ impl<'a> Common<'a> {
             extensions: &settings.extensions,
             extensions_in_template: settings.extensions_in_template,
             preload_libraries: extensions::libraries(&settings.extensions),
-            primary_conninfo: primary_conninfo(settings),
+            primary_conninfo: secure::primary_conninfo(settings),
         }
     }
 }
@@ -101,13 +106,4 @@ fn generation(settings: &Settings, sources: &Sources) -> u64 {
             .is_some_and(|old| old != secret.as_bytes())
     });
     before + u64::from(changed)
-}
-
-/// How a standby reaches the primary; the password is in a file inside the container.
-fn primary_conninfo(settings: &Settings) -> String {
-    format!(
-        "host={MASTER_SERVICE} port=5432 user={} passfile=/run/pgcluster/pgpass connect_timeout=5 \
-         keepalives_idle=30 keepalives_interval=10 keepalives_count=3",
-        filters::conninfo(&settings.replication.user)
-    )
 }

@@ -22,6 +22,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("BIND_ADDRESS", "0.0.0.0"),
     ("MASTER_PORT", "6000"),
     ("PGPOOL_PORT", "6433"),
+    ("TLS", "on"),
     ("SLAVE1_PORT", "6001"),
     ("SLAVE2_PORT", "6002"),
     ("CONNECTION_MODE", "transaction"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::common::Common;
-use super::{Images, POOL_BACKENDS, Rendered};
+use super::{Images, POOL_BACKENDS, Rendered, secure};
 use crate::assets::{CONFIG_FOLDER, Sources};
 use crate::settings::Settings;
 use crate::topology::{Node, Topology, digits_of};
@@ -41,6 +41,10 @@ pub fn base_spec(common: &Common<'_>, sources: &Sources) -> Fingerprint {
     base.add("override", &sources.compose_override);
     base.add("shm", common.sizing.shm_size.to_string().as_bytes());
     base.add("secrets", common.generation.to_string().as_bytes());
+    // Who speaks only with those of another authority cannot be asked, and so not told of this one either.
+    let authority = sources.certificates.as_ref().map(|made| made.authority.as_str());
+    base.add("tls", authority.unwrap_or_default().as_bytes());
+    base.add("tls", &[u8::from(common.tls)]);
     for value in [
         &common.bind,
         common.pgdata,
@@ -81,6 +85,10 @@ pub fn node_specs(common: &Common<'_>, topology: &Topology, sources: &Sources) -
 pub fn pool_spec(common: &Common<'_>, topology: &Topology, sources: &Sources, files: &[Rendered]) -> String {
     let mut pool = base_spec(common, sources);
     pool.add("image", common.pool_image.as_bytes());
+    pool.add(
+        "certificate",
+        secure::pool_fingerprint(sources).unwrap_or_default().as_bytes(),
+    );
     // Behind PgBouncer it publishes none.
     let port = (!common.has_bouncer).then(|| topology.pool_port.to_string());
     pool.add("port", port.unwrap_or_default().as_bytes());
@@ -104,6 +112,10 @@ pub fn bouncer_spec(
 ) -> String {
     let mut bouncer = base_spec(common, sources);
     bouncer.add("image", common.pool_image.as_bytes());
+    bouncer.add(
+        "certificate",
+        secure::pool_fingerprint(sources).unwrap_or_default().as_bytes(),
+    );
     bouncer.add("port", topology.pool_port.to_string().as_bytes());
     for file in files {
         bouncer.add(&file.path, &file.content);

@@ -13,6 +13,7 @@ mod fingerprint;
 mod folders;
 mod pattern;
 mod quick;
+mod secure;
 #[cfg(test)]
 mod tests;
 mod unrolled;
@@ -63,6 +64,8 @@ pub struct Rendering {
     pub specs: BTreeMap<String, String>,
     /// Node → fingerprint of its configuration files.
     pub config_hashes: BTreeMap<u32, String>,
+    /// Node → fingerprint of its certificate; none where TLS is off.
+    pub certificates: BTreeMap<u32, String>,
     /// Node → what its server will read from those files.
     pub configured: BTreeMap<u32, OfNode>,
 }
@@ -214,12 +217,14 @@ fn render_by(
         private: true,
     });
     files.push(folders::newborn());
+    files.extend(secure::files(sources));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Rendering {
         files,
         images,
         specs,
         config_hashes,
+        certificates: secure::fingerprints(topology, sources),
         configured,
     })
 }

@@ -75,6 +75,7 @@ fn whatever_the_settings_are() {
     for env in [
         "",
         "DATA=volume\nCONNECTION_MODE=transaction",
+        "TLS=on\nCONNECTION_MODE=transaction",
         "CONNECTION_MODE=statement\nREAD_CONSISTENCY=strict\nQUERY_CACHE=off\nPROFILE=large",
         "EXTENSIONS=vector,pg_cron\nEXTRA_PACKAGES=postgresql-17-cron\nBIND_ADDRESS=0.0.0.0\nQUERY_CACHE=hint",
         "POSTGRES_USER='a \"b\" ${c} %7 {{ node.name }} {% x'\nREPLICATION_USER='it''s \\\\ ü'\nPOOL_USER='<&>'",

@@ -41,6 +41,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("BIND_ADDRESS", "127.0.0.1"),
     ("MASTER_PORT", "5000"),
     ("PGPOOL_PORT", "6432"),
+    ("TLS", "off"),
     ("CONNECTION_MODE", "session"),
     ("READ_CONSISTENCY", "eventual"),
     ("MAX_REPLICA_LAG", "256kB"),
@@ -81,6 +82,8 @@ pub struct Settings {
     pub bind: IpAddr,
     pub master_port: u16,
     pub pool_port: u16,
+    /// Every connection over a network by TLS, with certificates of the cluster's own authority.
+    pub tls: bool,
     /// Port of replica 1, 2, …: as many as there are replicas.
     pub replica_ports: Vec<u16>,
     pub mode: ConnectionMode,
@@ -162,6 +165,7 @@ impl Settings {
         let master_port = r.port("MASTER_PORT");
         let pool_port = r.port("PGPOOL_PORT");
         let replica_ports = r.replica_ports(replicas, master_port, pool_port);
+        let tls = r.switch("TLS");
         let mode = r.choice("CONNECTION_MODE");
         let consistency = r.choice("READ_CONSISTENCY");
         let max_replica_lag = r.bytes("MAX_REPLICA_LAG");
@@ -194,6 +198,7 @@ impl Settings {
             bind,
             master_port,
             pool_port,
+            tls,
             replica_ports,
             mode,
             consistency,

@@ -80,13 +80,14 @@ fn all_problems_come_together_and_name_their_key() {
 fn words_and_amounts_are_checked() {
     let problems = resolve(
         "CONNECTION_MODE=fast\nMAX_REPLICA_LAG=0\nQUERY_CACHE_TTL=-1\nDATA=here\nEXTENSIONS='a;b'\n\
-         EXTENSIONS_IN_TEMPLATE=yes",
+         EXTENSIONS_IN_TEMPLATE=yes\nTLS=verify-full",
         0,
     )
     .unwrap_err();
     assert_eq!(
         problems,
         [
+            "TLS: `verify-full` is neither `on` nor `off`",
             "CONNECTION_MODE: `fast` is none of its words",
             "MAX_REPLICA_LAG: `0` is not an amount of bytes",
             "QUERY_CACHE_TTL: `-1` is not a number of seconds",

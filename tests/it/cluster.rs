@@ -29,7 +29,7 @@ pub use meter::{LOG_EVERYTHING, Meter};
 pub use outcome::{Outcome, eventually};
 pub use replication::services;
 pub use running::Running;
-pub use sql::{Connection, Login, ask_url, reason};
+pub use sql::{Connection, Login, ask_url, reason, tls};
 pub use traffic::Traffic;
 pub use workers::{Work, Workers};
 

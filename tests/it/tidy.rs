@@ -80,6 +80,8 @@ fn each_effect_has_one_home() {
     }
     check("Command::new", &["src/process.rs"]);
     check("tokio_postgres", &["src/postgres.rs"]);
+    check("rustls::", &["src/certificates.rs", "src/postgres/secure.rs"]);
+    check("rcgen", &["src/certificates.rs"]);
     check("println!", &["src/ui.rs"]);
     check("eprint", &["src/ui.rs"]);
     check("process::exit", &["src/points.rs"]);
@@ -103,6 +105,8 @@ fn each_effect_has_one_home() {
 fn decisions_are_pure() {
     const PURE: &[&str] = &[
         "src/advice.rs",
+        "src/certificates.rs",
+        "src/certificates/",
         "src/extensions.rs",
         "src/doctor/",
         "src/health/",

@@ -102,3 +102,54 @@ fn the_forecast_knows_which_settings_need_a_restart() {
     restart slave-2  (a restart brings max_connections into effect)
     ");
 }
+
+/// With certificates for all nodes; the pool and the nodes have the definition of before.
+fn with_tls(has: Option<&str>) -> (Topology, Rendering, Observed) {
+    let topology = topology(1);
+    let mut rendering = rendering(&topology);
+    rendering.certificates = [0, 1].map(|id| (id, "new".to_owned())).into();
+    let mut observed = healthy(&topology);
+    for id in [0, 1] {
+        facts(&mut observed, id).certificate = has.map(str::to_owned);
+    }
+    if has.is_none() {
+        for container in observed.containers.values_mut() {
+            container.spec = "before".into();
+        }
+    }
+    (topology, rendering, observed)
+}
+
+fn text(steps: &[Planned]) -> String {
+    steps.iter().map(|step| format!("{step}\n")).collect()
+}
+
+#[test]
+fn the_pool_learns_tls_before_the_servers_refuse_who_does_not_know_it() {
+    let (topology, rendering, mut observed) = with_tls(None);
+    insta::assert_snapshot!(text(&corrections(&topology, &rendering, &observed)), @"replace pgpool-loadbalancer  (its definition changed)");
+    insta::assert_snapshot!(text(&forecast(&topology, &rendering, &observed, &BTreeMap::new())), @r"
+    replace pgpool-loadbalancer  (its definition changed)
+    reload slave-1  (its configuration files changed)
+    reload master  (its configuration files changed)
+    detach slave-1 from the pool  (its server stops for a moment)
+    replace postgres-slave1  (its definition changed)
+    replace postgres-master  (its definition changed)
+    ");
+    observed.containers.get_mut("pgpool-loadbalancer").unwrap().spec = "spec".into();
+    insta::assert_snapshot!(text(&corrections(&topology, &rendering, &observed)), @r"
+    reload slave-1  (its configuration files changed)
+    reload master  (its configuration files changed)
+    ");
+}
+
+#[test]
+fn a_server_with_an_old_certificate_reads_the_new_one() {
+    let (topology, rendering, observed) = with_tls(Some("old"));
+    insta::assert_snapshot!(text(&corrections(&topology, &rendering, &observed)), @r"
+    reload slave-1  (its configuration files changed)
+    reload master  (its configuration files changed)
+    ");
+    let (topology, rendering, observed) = with_tls(Some("new"));
+    assert!(is_settled(&topology, &rendering, &observed));
+}

@@ -168,6 +168,43 @@ fn psql_asks_no_server_that_is_not_the_clusters() {
 }
 
 #[test]
+fn with_tls_urls_and_psql_trust_the_clusters_own_authority() {
+    let (docker, folder) = cluster();
+    folder.write(
+        ".env",
+        format!("{}TLS=on\n", folder.text(".env").replace("TLS=off\n", "")),
+    );
+    folder.pgcluster(&["generate"]).assert().success();
+    let file = folder.at("pgcluster-ca.crt");
+    let file = file.to_str().unwrap();
+    let shown = format!("?sslmode=verify-full&sslrootcert={}\n", file.replace('/', "%2F"));
+    let assert = docker.pgcluster(&folder, &["url", "master"]).assert().success();
+    assert.stdout(predicates::str::ends_with(shown.clone()));
+    docker
+        .pgcluster(&folder, &["url", "--format", "env"])
+        .assert()
+        .stdout(contains(format!(
+            "export PGSSLMODE='verify-full'\nexport PGSSLROOTCERT='{file}'\n"
+        )));
+    docker.install("psql");
+    docker
+        .pgcluster(&folder, &["psql", "slave-1", "--", "-At"])
+        .env("PGSSLMODE", "disable")
+        .env("PGSSLROOTCERT", "/another")
+        .assert()
+        .success();
+    let environment = docker.environment("-At");
+    let lines = [
+        "PGSSLMODE=verify-full\n".to_owned(),
+        format!("PGSSLROOTCERT={file}\n"),
+    ];
+    assert!(
+        lines.iter().all(|line| environment.contains(line)),
+        "{environment}"
+    );
+}
+
+#[test]
 fn urls_come_in_three_forms_and_without_the_password() {
     fn check(args: &[&str], expected: &str) {
         let (docker, folder) = cluster();

@@ -43,6 +43,11 @@ impl Cluster {
         }
     }
 
+    pub fn text(&self, path: &str) -> String {
+        let path = self.folder.join(path);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
     pub fn exists(&self, path: &str) -> bool {
         self.folder.join(path).symlink_metadata().is_ok()
     }

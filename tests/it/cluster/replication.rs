@@ -18,6 +18,7 @@ impl Cluster {
             user: self.setting("POSTGRES_USER"),
             password: Some(self.setting("POSTGRES_PASSWORD")),
             database: self.setting("POSTGRES_DB"),
+            authority: (self.setting("TLS") == "on").then(|| self.text("pgcluster-ca.crt")),
         }
     }
 

@@ -1,10 +1,13 @@
 //! Plain SQL from this machine through the published ports, as any client does it.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A statement that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -16,6 +19,17 @@ pub struct Login {
     pub user: String,
     pub password: Option<String>,
     pub database: String,
+    /// PEM of those whose servers are trusted, and no other: by TLS only.
+    pub authority: Option<String>,
+}
+
+/// A client that trusts the servers of an authority, by its PEM.
+pub fn tls(authority: &str) -> rustls::ClientConfig {
+    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions of TLS")
+        .with_root_certificates(pgcluster::certificates::roots(authority))
+        .with_no_client_auth()
 }
 
 /// One connection that blocks.
@@ -32,6 +46,11 @@ impl Login {
 
     pub fn user(mut self, name: &str) -> Login {
         self.user = name.to_owned();
+        self
+    }
+
+    pub fn trusting(mut self, authority: Option<&str>) -> Login {
+        self.authority = authority.map(str::to_owned);
         self
     }
 
@@ -52,9 +71,19 @@ impl Login {
         if let Some(password) = &self.password {
             config.password(password);
         }
-        let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(connection);
-        Ok(client)
+        match &self.authority {
+            Some(authority) => {
+                config.ssl_mode(SslMode::Require);
+                let (client, connection) = config.connect(MakeRustlsConnect::new(tls(authority))).await?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+            None => {
+                let (client, connection) = config.connect(NoTls).await?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+        }
     }
 
     /// Opens a connection, or says why not.
@@ -88,6 +117,7 @@ pub fn ask_url(url: &str, sql: &str) -> Result<String, String> {
         user: config.get_user().unwrap_or_default().to_owned(),
         password: password.map(|password| password.into_owned()),
         database: config.get_dbname().unwrap_or_default().to_owned(),
+        authority: None,
     };
     login.ask(sql)
 }

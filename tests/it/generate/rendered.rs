@@ -71,6 +71,31 @@ fn files_of_a_mode_with_pgbouncer() {
     check(&folder, "pgbouncer/pgbouncer.ini", "pgbouncer_ini");
 }
 
+/// No key and no certificate is in a file that others may read, but for those of the authority.
+#[test]
+fn files_with_tls() {
+    let folder = Folder::generated(1, "TLS=on\n");
+    check(&folder, "docker-compose.yml", "compose_tls");
+    check(&folder, "slave-1/config/cluster.conf", "cluster_conf_tls");
+    check(&folder, "slave-1/config/cluster_hba.conf", "cluster_hba_tls");
+    check(&folder, "pgpool/pgpool.conf", "pgpool_conf_tls");
+    check(&folder, "pgpool/pool_hba.conf", "pool_hba_tls");
+    let folder = Folder::generated(0, "TLS=on\nCONNECTION_MODE=transaction\n");
+    check(&folder, "pgbouncer/pgbouncer.ini", "pgbouncer_ini_tls");
+    let with_keys = folder.files_with(|text| text.contains("PRIVATE KEY"));
+    assert_eq!(
+        with_keys,
+        ["tls_ca", "tls_master", "tls_pool"].map(|name| format!(".pgcluster/secrets/{name}"))
+    );
+    let with_certificates = folder.files_with(|text| text.contains("BEGIN CERTIFICATE"));
+    assert_eq!(
+        with_certificates.len(),
+        with_keys.len() + 1,
+        "{with_certificates:?}"
+    );
+    assert!(folder.has("pgcluster-ca.crt"));
+}
+
 #[test]
 fn compose_file_with_data_in_volumes() {
     check(

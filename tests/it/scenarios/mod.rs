@@ -26,5 +26,6 @@ mod scaling;
 mod secrets;
 mod security;
 mod status;
+mod tls;
 mod tuning;
 mod volumes;
