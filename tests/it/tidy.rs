@@ -80,7 +80,10 @@ fn each_effect_has_one_home() {
     }
     check("Command::new", &["src/process.rs"]);
     check("tokio_postgres", &["src/postgres.rs"]);
-    check("rustls::", &["src/certificates.rs", "src/postgres/secure.rs"]);
+    check(
+        "rustls::",
+        &["src/certificates.rs", "src/postgres.rs", "src/postgres/secure.rs"],
+    );
     check("rcgen", &["src/certificates.rs"]);
     check("println!", &["src/ui.rs"]);
     check("eprint", &["src/ui.rs"]);
