@@ -41,7 +41,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("BIND_ADDRESS", "127.0.0.1"),
     ("MASTER_PORT", "5000"),
     ("PGPOOL_PORT", "6432"),
-    ("TLS", "off"),
+    ("TLS", "auto"),
     ("CONNECTION_MODE", "session"),
     ("READ_CONSISTENCY", "eventual"),
     ("MAX_REPLICA_LAG", "256kB"),
@@ -165,7 +165,7 @@ impl Settings {
         let master_port = r.port("MASTER_PORT");
         let pool_port = r.port("PGPOOL_PORT");
         let replica_ports = r.replica_ports(replicas, master_port, pool_port);
-        let tls = r.switch("TLS");
+        let tls = r.tls(bind);
         let mode = r.choice("CONNECTION_MODE");
         let consistency = r.choice("READ_CONSISTENCY");
         let max_replica_lag = r.bytes("MAX_REPLICA_LAG");

@@ -87,7 +87,7 @@ fn words_and_amounts_are_checked() {
     assert_eq!(
         problems,
         [
-            "TLS: `verify-full` is neither `on` nor `off`",
+            "TLS: `verify-full` is none of auto, on, off",
             "CONNECTION_MODE: `fast` is none of its words",
             "MAX_REPLICA_LAG: `0` is not an amount of bytes",
             "QUERY_CACHE_TTL: `-1` is not a number of seconds",
@@ -158,4 +158,18 @@ fn a_role_cannot_serve_twice() {
 fn debug_output_hides_passwords() {
     let (settings, _) = resolve("", 1).unwrap();
     assert!(!format!("{settings:?}").contains("admin123"));
+}
+
+#[test]
+fn what_leaves_this_machine_is_encrypted_unless_someone_says_otherwise() {
+    fn check(env: &str, expected: bool) {
+        assert_eq!(resolve(env, 1).unwrap().0.tls, expected, "{env}");
+    }
+    check("", false);
+    check("BIND_ADDRESS=::1", false);
+    check("BIND_ADDRESS=0.0.0.0", true);
+    check("BIND_ADDRESS=192.0.2.7\nTLS=off", false);
+    check("TLS=on", true);
+    let problems = resolve("TLS=yes", 1).unwrap_err();
+    assert!(problems[0].contains("TLS"), "{problems:?}");
 }

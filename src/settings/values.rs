@@ -1,5 +1,7 @@
 //! The kinds of values that several keys have: words, switches, amounts, lists.
 
+use std::net::IpAddr;
+
 use super::resolver::Resolver;
 use super::{Choice, ConnectionMode, DataPlace, QueryCache, ReadConsistency};
 
@@ -38,6 +40,21 @@ impl<E: Fn(&str) -> Option<String>> Resolver<'_, E> {
             "off" => false,
             _ => {
                 self.problem(key, &value, "is neither `on` nor `off`", "use one of the two");
+                false
+            }
+        }
+    }
+
+    /// Left to us, what leaves this machine is encrypted.
+    pub fn tls(&mut self, bind: IpAddr) -> bool {
+        const KEY: &str = "TLS";
+        let value = self.value(KEY);
+        match value.as_str() {
+            "auto" => !bind.is_loopback(),
+            "on" => true,
+            "off" => false,
+            _ => {
+                self.problem(KEY, &value, "is none of auto, on, off", "use one of the three");
                 false
             }
         }

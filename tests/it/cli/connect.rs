@@ -172,7 +172,7 @@ fn with_tls_urls_and_psql_trust_the_clusters_own_authority() {
     let (docker, folder) = cluster();
     folder.write(
         ".env",
-        format!("{}TLS=on\n", folder.text(".env").replace("TLS=off\n", "")),
+        format!("{}TLS=on\n", folder.text(".env").replace("TLS=auto\n", "")),
     );
     folder.pgcluster(&["generate"]).assert().success();
     let file = folder.at("pgcluster-ca.crt");
