@@ -25,6 +25,8 @@ const A_SESSION: usize = 50;
 pub struct Shared {
     pub load: Load,
     pub stop: AtomicBool,
+    /// The number of the run: the table takes no row of another.
+    run: u32,
     pub book: Mutex<Book>,
     pub refused: AtomicUsize,
     pub answers: AtomicUsize,
@@ -39,11 +41,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(load: Load) -> Shared {
+    pub fn new(load: Load, run: u32) -> Shared {
         let pulse = || Mutex::new(Pulse::new(Instant::now()));
         let steps = || (0..load.writers).map(|_| AtomicU64::new(0)).collect();
         Shared {
             load,
+            run,
             stop: AtomicBool::new(false),
             book: Mutex::default(),
             refused: AtomicUsize::new(0),
@@ -123,7 +126,7 @@ async fn writer(shared: &Shared, login: &Login, number: u32) {
             let entry = Entry { writer: number, step };
             // Before it can be seen, or a reader would call it invented.
             shared.sent[number as usize].store(step, Ordering::SeqCst);
-            let result = insert(&client, entry, in_blocks).await;
+            let result = insert(&client, shared.run, entry, in_blocks).await;
             shared.enter(entry, result.is_ok());
             if result.is_err() {
                 break;
@@ -138,9 +141,12 @@ async fn writer(shared: &Shared, login: &Login, number: u32) {
     }
 }
 
-async fn insert(client: &Client, entry: Entry, in_block: bool) -> Result<(), String> {
+async fn insert(client: &Client, run: u32, entry: Entry, in_block: bool) -> Result<(), String> {
     let Entry { writer, step } = entry;
-    let insert = format!("INSERT INTO ledger VALUES ({writer}, {step}, '{}')", entry.note());
+    let insert = format!(
+        "INSERT INTO ledger VALUES ({run}, {writer}, {step}, '{}')",
+        entry.note()
+    );
     if in_block {
         bounded(client.simple_query("BEGIN")).await?;
         bounded(client.simple_query(&insert)).await?;

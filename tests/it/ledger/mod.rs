@@ -6,7 +6,7 @@ mod book;
 mod clients;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -62,13 +62,18 @@ pub struct Report {
 
 impl Ledger {
     /// Makes the table, anew, by `maker`, and waits until each of `copies` has this one: a reader that is sent to a late
-    /// one would take the rows of a run before for invented.
+    /// one would take the rows of a run before for invented. Gives back the number of the run: the table takes no row of
+    /// another, as what a client of a run before had sent into a network that was cut may arrive now.
     #[track_caller]
-    pub fn make_table(maker: &Login, copies: &[Login]) {
+    pub fn make_table(maker: &Login, copies: &[Login]) -> u32 {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let run = RUNS.fetch_add(1, Ordering::SeqCst);
         const WHICH: &str = "SELECT to_regclass('ledger')::oid";
-        let table = "DROP TABLE IF EXISTS ledger; CREATE TABLE ledger
-            (writer int, step bigint, note text NOT NULL, PRIMARY KEY (writer, step))";
-        maker.ask(table).expect("a table");
+        let table = format!(
+            "DROP TABLE IF EXISTS ledger; CREATE TABLE ledger (run int CHECK (run = {run}),
+                writer int, step bigint, note text NOT NULL, PRIMARY KEY (writer, step))"
+        );
+        maker.ask(&table).expect("a table");
         let made = maker.ask(WHICH);
         assert!(made.is_ok(), "{made:?}");
         for copy in copies {
@@ -76,13 +81,14 @@ impl Ledger {
                 copy.ask(WHICH)
             });
         }
+        run
     }
 
     /// Makes the table and lets the clients begin to work at `endpoint`.
     #[track_caller]
     pub fn open(maker: &Login, copies: &[Login], endpoint: &Login, load: Load) -> Ledger {
-        Ledger::make_table(maker, copies);
-        let shared = Arc::new(Shared::new(load));
+        let run = Ledger::make_table(maker, copies);
+        let shared = Arc::new(Shared::new(load, run));
         let (its, login) = (Arc::clone(&shared), endpoint.clone());
         let thread = std::thread::spawn(move || clients::work(&its, &login));
         Ledger {
