@@ -25,7 +25,7 @@ images: prepare ## build the node and the pool image, unless they are there
 test: images ## run all tests, the scenarios on real containers too
 	@CARGO=$(CARGO) bash scripts/test.sh
 
-torture: images ## every fault several times, for hours; TORTURE_RUNS=1, TORTURE_ONLY='the pool', CUT_RUNS=5
+torture: images ## every fault several times, for hours; TORTURE_RUNS=1, TORTURE_ONLY='the pool', CUT_RUNS=5 CUT_ONLY=scale
 	PGCLUSTER_DOCKER=1 $(CARGO) test --locked --test it -- --ignored --nocapture --test-threads 1 faults::
 
 seeded: images ## does the suite notice? each of tests/seeded must turn its tests red; S='lock slot' for some

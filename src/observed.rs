@@ -35,6 +35,11 @@ impl Container {
         self.state == "running"
     }
 
+    /// It does not run, and nobody but an order starts it.
+    pub fn has_stopped(&self) -> bool {
+        ["exited", "created", "dead"].contains(&self.state.as_str())
+    }
+
     /// It was made and not started yet, or starts over and over.
     pub fn is_in_between(&self) -> bool {
         self.state == "created" || self.state == "restarting"

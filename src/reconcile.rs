@@ -9,7 +9,7 @@ pub use fixed::changes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::health::{self, State};
-use crate::observed::{Fixed, Observed};
+use crate::observed::{Container, Fixed, Observed};
 use crate::plan::{Planned, Step};
 use crate::project::{FileCause, FileChange};
 use crate::render::Rendering;
@@ -84,7 +84,7 @@ pub fn containers(topology: &Topology, rendering: &Rendering, observed: &Observe
                 steps.push(Step::Revive { service }.because("it kept failing"));
                 continue;
             }
-            Some(container) if ["exited", "created", "dead"].contains(&container.state.as_str()) => "stopped",
+            Some(container) if container.has_stopped() => "stopped",
             Some(_) => continue,
         };
         steps.push(Step::Start { service }.because(cause));
@@ -123,7 +123,8 @@ fn leaving(rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
 
 /// Servers that ended while they were waited for, by whose hand ever; `ran` are the services that were seen running.
 ///
-/// The engine starts again what fails, but nothing that was stopped or killed by an order.
+/// The engine starts again what fails, but nothing that was stopped or killed by an order. One that runs with another
+/// definition is none of these: it has its turn.
 pub fn ended(
     topology: &Topology,
     rendering: &Rendering,
@@ -131,8 +132,12 @@ pub fn ended(
     ran: &BTreeSet<String>,
 ) -> Vec<Planned> {
     let steps = containers(topology, rendering, observed).into_iter();
+    let has_ended = |service: &String| {
+        let container = observed.containers.get(service);
+        ran.contains(service) && container.is_none_or(Container::has_stopped)
+    };
     steps
-        .filter(|planned| matches!(&planned.step, Step::Start { service } if ran.contains(service)))
+        .filter(|planned| matches!(&planned.step, Step::Start { service } if has_ended(service)))
         .collect()
 }
 

@@ -110,7 +110,11 @@ fn only_what_ran_before_is_started_again_while_it_is_waited_for() {
     for service in ["postgres-slave1", "postgres-slave2"] {
         observed.containers.get_mut(service).unwrap().state = "exited".into();
     }
-    let ran = BTreeSet::from(["postgres-master".to_owned(), "postgres-slave2".to_owned()]);
+    // It runs, and waits for its turn to be replaced.
+    observed.pool = Answer::NotAsked;
+    observed.containers.get_mut("pgpool-loadbalancer").unwrap().spec = "old".into();
+    let ran = ["postgres-master", "postgres-slave2", "pgpool-loadbalancer"];
+    let ran = BTreeSet::from(ran.map(str::to_owned));
 
     let steps = ended(&wanted, &rendering(&wanted), &observed, &ran);
 
