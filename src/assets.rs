@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::certificates::Certificates;
 use crate::error::{Failure, Kind, Problem};
-use crate::topology::{self, LOGINS_FILE, SECRETS_FOLDER};
+use crate::topology::{self, LOGINS_FILE, SECRETS_FOLDER, STAGED};
 
 macro_rules! embed {
     ($($path:literal),* $(,)?) => {
@@ -192,6 +192,10 @@ pub fn read_tree(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u
         let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
+        // Left by a command that was killed while it wrote: the next one removes it, and it belongs to no image.
+        if name.starts_with(STAGED) {
+            continue;
+        }
         let path = entry.path();
         if path.is_dir() {
             if name != VENDOR_FOLDER {

@@ -303,7 +303,10 @@ impl Project {
     fn write_some(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
         let folder = &self.topology.folder;
         let all = self.rendering.files.iter().map(|file| folder.join(&file.path));
-        workdir::sweep(&all.filter_map(|path| Some(path.parent()?.to_owned())).collect());
+        let parents = all.filter_map(|path| Some(path.parent()?.to_owned()));
+        // What is there already of these is not rendered, and may have been half written all the same.
+        let templates = ["slave-template", "slave-template/config"].map(|name| folder.join(name));
+        workdir::sweep(&parents.chain(templates).collect());
         let files = self.changes.iter().map(|change| &change.file);
         let files: Vec<&Rendered> = files.filter(|file| wanted(&file.path)).collect();
         workdir::write_all(folder, &files)

@@ -13,6 +13,9 @@ pub const PRIVATE_FOLDER: &str = ".pgcluster";
 /// The files that Compose hands to the containers.
 pub const SECRETS_FOLDER: &str = ".pgcluster/secrets";
 
+/// How the names of files begin that are to be renamed into place.
+pub const STAGED: &str = ".pgcluster-";
+
 /// The certificates that clients trust where TLS is on, for everyone to read.
 pub const TRUSTED_FILE: &str = "pgcluster-ca.crt";
 

@@ -10,10 +10,7 @@ use tempfile::NamedTempFile;
 
 use crate::points;
 use crate::render::Rendered;
-use crate::topology::PRIVATE_FOLDER;
-
-/// How the names of files begin that are to be renamed into place.
-const STAGED: &str = ".pgcluster-";
+use crate::topology::{PRIVATE_FOLDER, STAGED};
 
 /// Threads that each wait for the disk.
 const SYNCS_AT_ONCE: usize = 16;

@@ -61,6 +61,20 @@ fn a_second_run_has_nothing_to_do_and_touches_nothing() {
     assert_eq!(before.differences(&folder.state()), [""; 0]);
 }
 
+/// It would be an image of its own, and a build that may need the network.
+#[test]
+fn what_a_killed_command_was_writing_is_part_of_no_image() {
+    let folder = Folder::new();
+    folder.generate(1);
+    let before = folder.text("docker-compose.yml");
+    folder.write("slave-template/.pgcluster-half", "half");
+
+    folder.generate(1);
+
+    assert_eq!(folder.text("docker-compose.yml"), before);
+    assert!(!folder.has("slave-template/.pgcluster-half"));
+}
+
 #[test]
 fn a_changed_setting_rewrites_only_what_it_reaches() {
     let folder = Folder::new();
