@@ -13,7 +13,8 @@ use crate::ui::Ui;
 ///
 /// Without NODE: the replicas one after the other, then the master, then the pool. A replica is taken out of the
 /// pool before it restarts and is back in it before the next one is touched: sessions that read from it have some time
-/// to end by themselves, and in the PgBouncer modes nobody is cut. A restart of the master or the pool ends all sessions. Edited files need `up` instead.
+/// to end by themselves, and in the PgBouncer modes nobody is cut. A restart of the master or the pool ends all
+/// sessions. Edited files need `up` instead.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// master, slave-1, slave-2 …, pool [default: all]

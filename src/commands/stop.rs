@@ -12,8 +12,8 @@ use crate::ui::Ui;
 /// Stop nodes, and leave the others as they are
 ///
 /// A replica is taken out of the pool first: it gets no new sessions, and those that read from it have some time to end
-/// by themselves; in the PgBouncer modes nobody is cut. It stays stopped until
-/// `pgcluster start NODE` or `pgcluster up`. What ends writes or cuts clients is done only when confirmed.
+/// by themselves; in the PgBouncer modes nobody is cut. It stays stopped until `pgcluster start NODE` or `pgcluster up`.
+/// What ends writes or cuts clients is done only when confirmed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// master, slave-1, slave-2 …, pool

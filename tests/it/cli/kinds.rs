@@ -1,13 +1,11 @@
 //! Every kind of failure that a command can end with: its exit code, its text, its hint.
 
-use std::fs::File;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
 use pgcluster::error::Kind;
 
 use super::fake_docker::FakeDocker;
-use crate::folder::{Folder, NO_ENGINE, env_with_free_ports};
+use super::locked::hold;
+use super::up::{hanging, interrupt};
+use crate::folder::{Folder, env_with_free_ports};
 
 /// The exit code of `words` and what it wrote to standard error; nothing may come on standard output.
 fn run(docker: &FakeDocker, folder: &Folder, words: &[&str]) -> (Option<i32>, String) {
@@ -42,12 +40,7 @@ fn bring_about(kind: Kind) -> (i32, &'static str, &'static str, (Option<i32>, St
             (3, told, "    fix: `pgcluster up` starts it", seen)
         }
         Kind::Locked => {
-            folder.write(".pgcluster/lock-holder", "`pgcluster up`, process 4711");
-            let lock = File::options()
-                .write(true)
-                .open(folder.at(".pgcluster/lock"))
-                .unwrap();
-            lock.lock().unwrap();
+            let _lock = hold(&folder);
             let seen = run(&docker, &folder, &["up"]);
             let told = "error: `pgcluster up`, process 4711 is at work in";
             (4, told, "    fix: wait", seen)
@@ -61,37 +54,15 @@ fn bring_about(kind: Kind) -> (i32, &'static str, &'static str, (Option<i32>, St
         Kind::Interrupted => {
             let told = "error: interrupted; containers that were started go on, and no data was touched";
             let hint = "    fix: `pgcluster up` continues, `pgcluster down` stops";
-            (130, told, hint, interrupted(&docker, &folder))
+            (130, told, hint, interrupted(&folder))
         }
     }
 }
 
 /// `up`, interrupted while it builds.
-fn interrupted(docker: &FakeDocker, folder: &Folder) -> (Option<i32>, String) {
-    docker.fails("image-inspect", 1, "Error: No such image\n");
-    docker.hangs("compose-build");
-    let child = Command::new(env!("CARGO_BIN_EXE_pgcluster"))
-        .arg("up")
-        .current_dir(folder.root())
-        .env_clear()
-        .env("PATH", docker.path())
-        .env("DOCKER_HOST", NO_ENGINE)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let started = Instant::now();
-    while !docker.path().join("compose-build.environment").exists() {
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "{:?}",
-            docker.calls()
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let id = child.id().to_string();
-    let signal = Command::new("/bin/kill").args(["-INT", &id]).status();
-    assert!(signal.unwrap().success());
+fn interrupted(folder: &Folder) -> (Option<i32>, String) {
+    let (_docker, child) = hanging(folder);
+    interrupt(&child);
     let output = child.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code(), told)

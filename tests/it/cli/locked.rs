@@ -9,7 +9,7 @@ use super::fake_docker::FakeDocker;
 use crate::folder::{Folder, env_with_free_ports};
 
 /// The folder's lock, held by this process as if it were a `pgcluster up`.
-fn hold(folder: &Folder) -> File {
+pub fn hold(folder: &Folder) -> File {
     folder.write(".pgcluster/lock-holder", "`pgcluster up`, process 4711");
     let lock = File::options()
         .write(true)

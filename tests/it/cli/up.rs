@@ -197,7 +197,7 @@ fn bad_input_is_told_before_docker_is_called() {
 }
 
 /// An `up` that waits for a build which never ends.
-fn hanging(folder: &Folder) -> (FakeDocker, Child) {
+pub fn hanging(folder: &Folder) -> (FakeDocker, Child) {
     let docker = FakeDocker::working();
     docker.fails("image-inspect", 1, "Error: No such image\n");
     docker.hangs("compose-build");
@@ -223,7 +223,7 @@ fn hanging(folder: &Folder) -> (FakeDocker, Child) {
     (docker, child)
 }
 
-fn interrupt(child: &Child) {
+pub fn interrupt(child: &Child) {
     let signal = Command::new("/bin/kill")
         .args(["-INT", &child.id().to_string()])
         .status();
