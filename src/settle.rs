@@ -146,13 +146,11 @@ pub async fn settle(
             ui.detail(&planned.to_string());
             let result = execute::correct(project, &observed.containers, &planned.step).await;
             let interrupted = interrupted(&planned.step);
-            match &planned.step {
-                // One that ends again and again comes no further, however often it is started.
-                Step::Start { .. } => {}
-                step if result.is_ok() => progress.corrected(step),
-                _ => {}
+            // One that ends again and again comes no further, however often it is started.
+            let counts = !matches!(planned.step, Step::Start { .. });
+            if counts && result.is_ok() {
+                progress.corrected(&planned.step);
             }
-            let restarts = !matches!(planned.step, Step::Start { .. });
             attempts.push((planned.step, Instant::now()));
             if let Err(error) = result {
                 if matches!(
@@ -165,7 +163,7 @@ pub async fn settle(
             }
             if let Some(service) = interrupted {
                 // What comes next is decided by what is seen of the new server.
-                if restarts {
+                if counts {
                     progress.begin_again(&states, &service);
                 }
                 let containers = observe::containers(&topology.folder, &topology.project).await?;
