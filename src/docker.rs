@@ -152,11 +152,9 @@ pub fn container(verb: &str, id: &str) -> Argv {
     docker().and([verb, id])
 }
 
-/// Begins the fast shutdown of containers; their own stop signal, so that the engine does not start them again.
-pub fn interrupt(ids: &[&str]) -> Argv {
-    docker()
-        .and(["kill", "--signal", "SIGINT"])
-        .and(ids.iter().copied())
+/// Of its own stop signal, SIGINT, and of SIGKILL the engine knows that it is not to start the container again.
+pub fn signal(signal: &str, id: &str) -> Argv {
+    docker().and(["kill", "--signal", signal, id])
 }
 
 pub fn logs(id: &str, lines: usize) -> Argv {

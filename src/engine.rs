@@ -1,14 +1,14 @@
 //! The Docker engine, asked over the socket that the `docker` program would use: 2 ms an answer, not the 30 of a process.
 //!
-//! It only reads. Whatever is asked here can be asked of `docker` too, and is, where that program reaches its engine
-//! in another way (SSH, TLS, another machine) or no good answer comes.
+//! Whatever is asked here can be asked of `docker` too, and is, where that program reaches its engine in another way (SSH,
+//! TLS, another machine) or no good answer comes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
-use hyper::Request;
 use hyper::body::Bytes;
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,30 +32,46 @@ enum Address {
 
 /// The engine's answer to a GET of `path`, where its status is one of `statuses`; `None` where `docker` has to be asked.
 pub async fn get(path: &str, statuses: &[u16]) -> Option<(u16, Bytes)> {
+    let answer = ask(Method::GET, path).await?;
+    statuses.contains(&answer.0).then_some(answer)
+}
+
+/// Whether the engine did what a POST of `path` orders; where it did not, `docker` has to be called.
+pub async fn post(path: &str) -> bool {
+    let answer = ask(Method::POST, path).await;
+    answer.is_some_and(|(status, _)| status < 300)
+}
+
+async fn ask(method: Method, path: &str) -> Option<(u16, Bytes)> {
     let address = address(
         |key| std::env::var(key).ok().filter(|value| !value.is_empty()),
         home(),
     )?;
-    let answer = tokio::time::timeout(LIMIT, ask(&address, path)).await.ok()??;
-    statuses.contains(&answer.0).then_some(answer)
+    let request = Request::builder().method(method).uri(path);
+    // Without a version in the path the engine answers in its own.
+    let request = request.header("Host", "docker").body(Empty::new()).ok()?;
+    let answer = send(&address, request);
+    tokio::time::timeout(LIMIT, answer).await.ok()?
 }
 
-async fn ask(address: &Address, path: &str) -> Option<(u16, Bytes)> {
+async fn send(address: &Address, request: Request<Empty<Bytes>>) -> Option<(u16, Bytes)> {
     match address {
         #[cfg(unix)]
-        Address::Socket(socket) => exchange(tokio::net::UnixStream::connect(socket).await.ok()?, path).await,
+        Address::Socket(socket) => {
+            exchange(tokio::net::UnixStream::connect(socket).await.ok()?, request).await
+        }
         #[cfg(windows)]
         Address::Pipe(pipe) => {
             let client = tokio::net::windows::named_pipe::ClientOptions::new().open(pipe);
-            exchange(client.ok()?, path).await
+            exchange(client.ok()?, request).await
         }
-        Address::Tcp(host) => exchange(TcpStream::connect(host).await.ok()?, path).await,
+        Address::Tcp(host) => exchange(TcpStream::connect(host).await.ok()?, request).await,
         // The other system's.
         _ => None,
     }
 }
 
-async fn exchange<S>(stream: S, path: &str) -> Option<(u16, Bytes)>
+async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Option<(u16, Bytes)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -64,11 +80,7 @@ where
         .ok()?;
     // It ends with the sender.
     tokio::spawn(connection);
-    // Without a version in the path the engine answers in its own.
-    let request = Request::get(path)
-        .header("Host", "docker")
-        .body(Empty::<Bytes>::new());
-    let response = sender.send_request(request.ok()?).await.ok()?;
+    let response = sender.send_request(request).await.ok()?;
     let status = response.status().as_u16();
     Some((status, response.into_body().collect().await.ok()?.to_bytes()))
 }

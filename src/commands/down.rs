@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::cli::Global;
 use crate::deletion::Doomed;
 use crate::docker;
+use crate::engine;
 use crate::observe;
 use crate::observed::Containers;
 use crate::process;
@@ -34,7 +35,7 @@ pub struct Args {
 }
 
 /// The engine answers when it has sent the signal.
-const HEAD_START_LIMIT: Duration = Duration::from_secs(10);
+const SIGNAL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Three stages of shutdown, each with a grace period of 60 s.
 const DOWN_LIMIT: Duration = Duration::from_secs(300);
@@ -69,10 +70,11 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     }
     doomed.confirm(&folder, &project, args.yes, ui).await?;
 
-    head_start(&there, &folder, ui).await;
     let argv = workdir::compose(&folder, &project).down();
     ui.detail(&argv.pasteable());
-    process::run(&argv, &folder, DOWN_LIMIT).await?;
+    let stopped = process::run(&argv, &folder, DOWN_LIMIT);
+    let (stopped, ()) = tokio::join!(stopped, head_start(&there, &folder, ui));
+    stopped?;
     workdir::remove_newborn_copy(&folder);
     doomed.delete(&folder, &project).await?;
     if args.remove_volumes && fs::metadata(folder.join(LOGINS_FILE)).is_ok_and(|file| file.len() > 0) {
@@ -100,23 +102,23 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     Ok(())
 }
 
-/// Lets the pool and the master begin to stop while Compose starts: it stops the pool, the replicas and the master one
-/// after the other. A master that stops while its replicas run has shipped them everything when it ends.
+/// Ends the pool, which has nothing to save, and lets the master begin to stop while Compose starts: it stops the pool, the
+/// replicas and the master one after the other. So the master ships to its replicas, most of the time all, what it still has.
 ///
 /// Not where PgBouncer lets the transactions of its clients come to their end. What fails here Compose does.
 async fn head_start(there: &Containers, folder: &Path, ui: Ui) {
     if there.contains_key(BOUNCER_SERVICE) {
         return;
     }
-    let first = [POOL_SERVICE, MASTER_SERVICE].map(|service| there.get(service));
-    let ids = first
-        .into_iter()
-        .flatten()
-        .filter(|container| container.is_running());
-    let ids: Vec<&str> = ids.map(|container| container.id.as_str()).collect();
-    if !ids.is_empty() {
-        let argv = docker::interrupt(&ids);
+    let signal = async |service: &str, signal| {
+        let Some(container) = there.get(service).filter(|container| container.is_running()) else {
+            return;
+        };
+        let argv = docker::signal(signal, &container.id);
         ui.detail(&argv.pasteable());
-        let _ = process::run(&argv, folder, HEAD_START_LIMIT).await;
-    }
+        if !engine::post(&docker::api::signal(signal, &container.id)).await {
+            let _ = process::run(&argv, folder, SIGNAL_LIMIT).await;
+        }
+    };
+    tokio::join!(signal(POOL_SERVICE, "SIGKILL"), signal(MASTER_SERVICE, "SIGINT"));
 }

@@ -17,6 +17,11 @@ pub fn container_list(project: &str) -> String {
     )
 }
 
+/// As [`super::signal`].
+pub fn signal(signal: &str, id: &str) -> String {
+    format!("/containers/{id}/kill?signal={signal}")
+}
+
 /// Reads what the engine says to [`container_list`]; `None` where it makes no sense.
 pub fn parse_container_list(body: &[u8]) -> Option<Containers> {
     #[derive(Deserialize)]
