@@ -18,7 +18,9 @@ use crate::stack::{Kind, Stack};
 const SECONDS: &str = "2";
 const SECONDS_OF_MANY: &str = "3";
 const PGPOOL: &str = "bare Pgpool-II";
+const PGPOOL_CACHED: &str = "the same, cache on";
 const SESSION: &str = "session";
+const SESSION_UNCACHED: &str = "session, QUERY_CACHE=off";
 
 /// Name and options of pgbench; new connections only with a few clients, as they cost so much more.
 const CELLS: [(&str, &[&str]); 7] = [
@@ -70,13 +72,15 @@ pub fn measure(runs: usize, found: &mut Findings) -> Result<()> {
     for (_, file, hint, sql) in REPEATED {
         client.write(file, &format!("{hint}{sql}"))?;
     }
-    start_bare("pgpool", &network)?;
-    start_bare("pgbouncer", &network)?;
+    start_bare("pgpool", "pgpool", &network)?;
+    start_bare("pgpool-cached", "pgpool", &network)?;
+    start_bare("pgbouncer", "pgbouncer", &network)?;
 
     let direct = |name, host| Reads {
         name,
         host,
         mode: None,
+        cache: "hint",
         stack: &stack,
         client: &client,
     };
@@ -84,11 +88,18 @@ pub fn measure(runs: usize, found: &mut Findings) -> Result<()> {
         mode: Some(name),
         ..direct(name, host)
     };
+    let pool = || "pgpool-loadbalancer".to_owned();
     let mut contestants: Vec<Box<dyn Contestant + '_>> = vec![
         Box::new(direct("PostgreSQL directly", "postgres-slave1".to_owned())),
         Box::new(direct(PGPOOL, place::container_name("pgpool"))),
+        Box::new(direct(PGPOOL_CACHED, place::container_name("pgpool-cached"))),
         Box::new(direct("bare PgBouncer", place::container_name("pgbouncer"))),
-        Box::new(mode(SESSION, "pgpool-loadbalancer".to_owned())),
+        Box::new(mode(SESSION, pool())),
+        Box::new(Reads {
+            name: SESSION_UNCACHED,
+            cache: "off",
+            ..mode(SESSION, pool())
+        }),
         Box::new(mode("transaction", "pgbouncer".to_owned())),
         Box::new(mode("statement", "pgbouncer".to_owned())),
     ];
@@ -104,12 +115,25 @@ fn judge(found: &mut Findings) {
     found.note(
         "pgbench from a container on the cluster's network; the bare ones use the cluster's own servers: PgBouncer and \
          the direct one a replica, Pgpool-II all nodes. Bare Pgpool-II has the package's configuration and what it does \
-         not run without: addresses, logins, and 64 children, as with its 32 the clients of 48 wait for ever.",
+         not run or balance without: addresses, weights, logins, and 64 children, as with its 32 the clients of 48 wait \
+         for ever. `cache on`: those who ask for its query cache by a comment get it, as from QUERY_CACHE=hint.",
     );
-    found.note("`session`, `transaction` and `statement` are pgcluster's pool in that CONNECTION_MODE.");
+    found.note(
+        "`session`, `transaction` and `statement` are pgcluster's pool in that CONNECTION_MODE, with QUERY_CACHE=hint, \
+         as it comes.",
+    );
     for (cell, _) in CELLS {
-        let ratio = found.ratio(SESSION, PGPOOL, cell);
-        found.at_least(&format!("{cell}: session mode / bare Pgpool-II"), ratio, 1.0, "×");
+        for (ours, theirs, text) in [
+            (SESSION_UNCACHED, PGPOOL, "QUERY_CACHE=off / bare Pgpool-II"),
+            (
+                SESSION,
+                PGPOOL_CACHED,
+                "as it comes / bare Pgpool-II with its cache",
+            ),
+        ] {
+            let ratio = found.ratio(ours, theirs, cell);
+            found.at_least(&format!("{cell}, session mode: {text}"), ratio, 1.0, "×");
+        }
     }
     for repeated in REPEATED.chunks(2) {
         let gain = found.median(SESSION, repeated[1].0) / found.median(SESSION, repeated[0].0);
@@ -120,9 +144,9 @@ fn judge(found: &mut Findings) {
     }
 }
 
-/// Pgpool-II or PgBouncer as it is shipped, on the cluster's network.
-fn start_bare(program: &str, network: &str) -> Result<()> {
-    let folder = place::fresh(program)?;
+/// Pgpool-II or PgBouncer as it is shipped, on the cluster's network; what is called `…-cached` with its query cache.
+fn start_bare(name: &str, program: &str, network: &str) -> Result<()> {
+    let folder = place::fresh(name)?;
     let script = format!("{program}.sh");
     let from = format!("{}/benches/bare/{script}", env!("CARGO_MANIFEST_DIR"));
     fs::copy(from, folder.join(&script))?;
@@ -136,8 +160,9 @@ fn start_bare(program: &str, network: &str) -> Result<()> {
         folder.display()
     ))?;
     let mount = format!("{}:/node", folder.display());
+    let option = if name.ends_with("cached") { "cached" } else { "" };
     place::run_container(
-        program,
+        name,
         &[
             "--network",
             network,
@@ -147,6 +172,7 @@ fn start_bare(program: &str, network: &str) -> Result<()> {
             "--entrypoint=bash",
             &place::images().pool,
             &format!("/node/{script}"),
+            option,
         ],
     )
     .map(drop)
@@ -157,6 +183,7 @@ struct Reads<'a> {
     host: String,
     /// Of the cluster's pool.
     mode: Option<&'static str>,
+    cache: &'static str,
     stack: &'a Stack,
     client: &'a Client,
 }
@@ -172,7 +199,10 @@ impl Contestant for Reads<'_> {
 
     fn prepare(&mut self) -> Result<()> {
         if let Some(mode) = self.mode {
-            run(&mut self.stack.pgcluster(&["up", "--mode", mode]))?;
+            run(self
+                .stack
+                .pgcluster(&["up", "--mode", mode])
+                .env("QUERY_CACHE", self.cache))?;
         }
         let warm_up = ["-n", "-S", "-t", "10"];
         wait_until(
