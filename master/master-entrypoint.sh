@@ -19,8 +19,11 @@ roles_and_database() {
     printf 'SET SESSION AUTHORIZATION %s;\nDROP ROLE "pgcluster renames";\n' "$(ident "$POSTGRES_USER")"
   fi
   printf 'ALTER ROLE %s PASSWORD %s;\n' "$(ident "$POSTGRES_USER")" "$(literal "$superuser_password")"
-  if [[ $POSTGRES_DB != postgres ]]; then
-    printf 'CREATE DATABASE %s;\n' "$(ident "$POSTGRES_DB")"
+  if [[ $extended == ready ]]; then
+    printf 'ALTER DATABASE "pgcluster newborn" RENAME TO %s;\n' "$(ident "$POSTGRES_DB")"
+  else
+    if [[ $extended == other ]]; then printf 'DROP DATABASE "pgcluster newborn";\n'; fi
+    if [[ $POSTGRES_DB != postgres ]]; then printf 'CREATE DATABASE %s;\n' "$(ident "$POSTGRES_DB")"; fi
   fi
   printf 'CREATE ROLE %s LOGIN REPLICATION PASSWORD %s;\n' \
     "$(ident "$REPLICATION_USER")" "$(literal "$replication_password")"
@@ -88,6 +91,9 @@ run_initdb() {
   new_data
   TZ=GMT run_as_postgres initdb -D "$new" "${initdb_options[@]}" --no-sync --no-instructions >"$log" 2>&1 ||
     { cat "$log" >&2; say "initdb failed"; exit 1; }
+  # Of what has a smaller number pg_dump thinks that it is PostgreSQL's own, and a single-user server would go on from there.
+  run_as_postgres pg_resetwal --next-oid=16384 -D "$new" >"$log" 2>&1 ||
+    { cat "$log" >&2; say "pg_resetwal failed"; exit 1; }
 }
 
 # The image has one ready that was made with the same options. It gets an identity of its own, and what pg_controldata
@@ -101,11 +107,18 @@ unpack_newborn() {
   run_as_postgres pg_resetwal -D "$new" >"$log" 2>&1 || return 1
   facts=$(as_postgres pg_controldata -D "$new" 2>"$log") || return 1
   [[ -n $identity && $facts =~ 'Database system identifier: '\ *"$identity"$'\n' ]] || return 1
-  [[ $facts =~ 'Database cluster state: '\ *'shut down'$'\n' ]]
+  [[ $facts =~ 'Database cluster state: '\ *'shut down'$'\n' ]] || return 1
+  if [[ ! -e $ready/newborn.sql ]]; then return; fi
+  if [[ $POSTGRES_DB != postgres && ! -s $node/config/cluster_template1.sql ]] &&
+    cmp --silent "$ready/newborn.sql" "$node/config/cluster_database.sql"
+  then extended=ready
+  else extended=other
+  fi
 }
 
 initialise() {
   local log=$private/init.log superuser_password replication_password pool_password packing
+  local extended=no                     # ready: what was unpacked has a database with the extensions; other: with others
   superuser_password=$(secret postgres_password)
   replication_password=$(secret replication_password)
   pool_password=$(secret pool_password)
@@ -116,7 +129,7 @@ initialise() {
   extensions template1 template1
   roles_and_database | put "$private/init.sql"
   single_user postgres "the roles and the database" -c shared_preload_libraries= <"$private/init.sql"
-  extensions database "$POSTGRES_DB"
+  if [[ $extended != ready ]]; then extensions database "$POSTGRES_DB"; fi
   rm "$private/init.sql"
   rm "$log"
   # The replicas wait for the copy, so it is made while the disk takes the data, and offered when this cluster is there.

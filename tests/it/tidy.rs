@@ -35,12 +35,17 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A file's code, and its unit tests where they stand in it.
+fn halves(text: &str) -> (&str, &str) {
+    text.split_once("#[cfg(test)]\nmod tests {").unwrap_or((text, ""))
+}
+
 /// The files of `src/` in which `word` stands outside comments and unit tests.
 fn places(word: &str) -> Vec<String> {
     let mut found: Vec<String> = sources("src")
         .into_iter()
         .filter(|(_, text)| {
-            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            let (code, _) = halves(text);
             code.lines()
                 .map(|line| line.split("//").next().unwrap_or_default())
                 .any(|code| code.contains(word))
@@ -71,6 +76,14 @@ fn the_image_and_the_entrypoint_initialise_alike() {
         ")",
     );
     assert_eq!(image, entrypoint);
+    let extensions = words(
+        include_str!("../../slave-template/Dockerfile"),
+        " CASCADE;\\n' ",
+        " >newborn.sql",
+    );
+    let settings = read(".env");
+    let default = settings.lines().find_map(|line| line.strip_prefix("EXTENSIONS="));
+    assert_eq!(Some(extensions.join(",").as_str()), default);
 }
 
 #[test]
@@ -237,7 +250,7 @@ fn every_error_has_been_seen_by_a_test() {
     for (name, text) in sources("src") {
         let (code, tests) = match name.ends_with("tests.rs") {
             true => ("", text.as_str()),
-            false => text.split_once("#[cfg(test)]").unwrap_or((&text, "")),
+            false => halves(&text),
         };
         known.push_str(&joined(tests));
         errors.extend(error_texts(&joined(code)));

@@ -1,6 +1,6 @@
 //! What EXTENSIONS names is there, on every node, and can be added to later.
 
-use crate::cluster::{Cluster, eventually};
+use crate::cluster::{Cluster, docker, eventually};
 
 const PLACES: [&str; 4] = ["master", "slave-1", "slave-2", "pool"];
 
@@ -44,6 +44,7 @@ fn extensions_work_on_every_node_and_come_to_new_databases() {
         );
         assert_eq!(answer.lines().last(), Some("7"), "{place}");
     }
+    assert_eq!(dumped(&cluster), ["timescaledb", "vector", "vectorscale"]);
     cluster.sql("master", "CREATE DATABASE later");
     let later = cluster.login("master").database("later");
     assert_eq!(later.ask(NAMES).as_deref(), Ok("timescaledb vector vectorscale"));
@@ -94,6 +95,61 @@ fn extensions_work_on_every_node_and_come_to_new_databases() {
     cluster.settings([("EXTENSIONS", "")]);
     cluster.run(["up"]).exits(0);
     assert_eq!(cluster.sql("master", NAMES), all);
+}
+
+/// What has the number of an object of PostgreSQL's own is in no dump; the image's ready database, and those made without it.
+#[test]
+fn a_dump_of_a_new_cluster_can_be_restored() {
+    let Some(cluster) = Cluster::new("dump") else {
+        return;
+    };
+    cluster.up(1);
+    cluster.sql(
+        "master",
+        "CREATE TABLE items (near vector(3)); INSERT INTO items VALUES ('[1,2,3]');
+         CREATE INDEX ON items USING diskann (near vector_cosine_ops)",
+    );
+    cluster.sql("master", "CREATE DATABASE restored TEMPLATE template0");
+    assert_eq!(dumped(&cluster), ["timescaledb", "vector", "vectorscale"]);
+
+    in_the_master(
+        &cluster,
+        "pg_dump $HERE postgresdb | psql -Xq -v ON_ERROR_STOP=1 $HERE restored >/dev/null",
+    );
+
+    let restored = cluster.login("master").database("restored");
+    assert_eq!(restored.ask("SELECT near FROM items").as_deref(), Ok("[1,2,3]"));
+
+    for (wanted, expected) in [("vector", &["vector"][..]), ("", &[])] {
+        cluster.run(["down", "--remove-volumes", "--yes"]).exits(0);
+        cluster.settings([("EXTENSIONS", wanted)]);
+        cluster.up(1);
+        assert_eq!(dumped(&cluster), expected);
+        let databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database";
+        let found = cluster.sql("master", databases);
+        assert_eq!(found, "postgres postgresdb template0 template1");
+    }
+}
+
+/// The extensions that a dump of the database makes.
+fn dumped(cluster: &Cluster) -> Vec<String> {
+    let dump = in_the_master(cluster, "pg_dump --schema-only $HERE postgresdb");
+    let made = dump
+        .lines()
+        .filter_map(|line| line.strip_prefix("CREATE EXTENSION IF NOT EXISTS "));
+    let names = made.filter_map(|line| line.split_whitespace().next());
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+/// A command in the master's container, in which $HERE leads to its server.
+fn in_the_master(cluster: &Cluster, command: &str) -> String {
+    let id = cluster.container("postgres-master").id;
+    let login = format!("PGPASSWORD={}", cluster.setting("POSTGRES_PASSWORD"));
+    let here = format!("HERE=-h 127.0.0.1 -U {}", cluster.setting("POSTGRES_USER"));
+    let command = format!("set -o pipefail; {command}");
+    docker(["exec", "-e", &login, "-e", &here, &id, "bash", "-c", &command])
 }
 
 /// Of a new cluster too, by the master itself: plain Compose starts it as well.
