@@ -24,6 +24,7 @@ const RULES: &[Rule] = &[
         collations,
     ),
     ("checksums", "data checksums are on and found nothing", checksums),
+    ("dumps", "pg_dump holds every extension", dumps),
     ("durability", "fsync and full_page_writes are on", durability),
     ("autovacuum", "autovacuum is on", autovacuum),
     ("slots", "every replication slot is in use", slots),
@@ -94,6 +95,19 @@ fn checksums(facts: &NodeFacts) -> Vec<Check> {
             "find out which by pg_amcheck and the log; clone a replica anew from a good node, check the disk",
         )],
     }
+}
+
+/// Clusters that an early version of this tool made gave extensions the numbers of what PostgreSQL itself consists of.
+fn dumps(facts: &NodeFacts) -> Vec<Check> {
+    if facts.undumped.is_empty() || facts.in_recovery {
+        return Vec::new();
+    }
+    let names = facts.undumped.join(", ");
+    vec![warning(
+        "dumps",
+        format!("pg_dump leaves out the extensions {names}"),
+        "CREATE EXTENSION them first where a dump is restored to; in a cluster made from now on it holds them",
+    )]
 }
 
 fn durability(facts: &NodeFacts) -> Vec<Check> {

@@ -13,6 +13,8 @@ pub struct NodeFacts {
     pub in_recovery: bool,
     /// A sentence each.
     pub collations: Vec<String>,
+    /// Extensions that pg_dump takes for PostgreSQL's own.
+    pub undumped: Vec<String>,
     /// Nothing where checksums are off.
     pub checksum_failures: Option<i64>,
     /// Those of a few settings that are off.

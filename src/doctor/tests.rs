@@ -73,6 +73,19 @@ fn what_endangers_data_is_an_error() {
         |f| f.off = vec!["autovacuum".into()],
         &["Warning autovacuum: autovacuum is off"],
     );
+    let undumped = |f: &mut NodeFacts| f.undumped = vec!["timescaledb".into(), "vector".into()];
+    check(
+        undumped,
+        &["Warning dumps: pg_dump leaves out the extensions timescaledb, vector"],
+    );
+    // The master tells for all.
+    check(
+        |f| {
+            undumped(f);
+            f.in_recovery = true;
+        },
+        &[],
+    );
 }
 
 #[test]

@@ -17,6 +17,8 @@ SELECT json_build_object(
       SELECT format('collation %s was made with version %s, the image has %s', collname, collversion,
           pg_collation_actual_version(oid))
       FROM pg_collation WHERE collversion <> pg_collation_actual_version(oid)) AS found (text)),
+  'undumped', (SELECT coalesce(json_agg(extname ORDER BY extname), '[]') FROM pg_extension
+      WHERE oid < 16384 AND extname <> 'plpgsql'),
   'checksum_failures', CASE WHEN current_setting('data_checksums')::bool
       THEN (SELECT coalesce(sum(checksum_failures), 0) FROM pg_stat_database) END,
   'off', (SELECT coalesce(json_agg(name), '[]') FROM pg_settings WHERE setting = 'off'
