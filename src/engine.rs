@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::assets;
+use crate::points;
 use crate::topology::hex;
 
 /// Longer than any answer on a busy machine; then `docker` is called, which tells why there is none.
@@ -38,7 +39,9 @@ pub async fn get(path: &str, statuses: &[u16]) -> Option<(u16, Bytes)> {
 
 /// Whether the engine did what a POST of `path` orders; where it did not, `docker` has to be called.
 pub async fn post(path: &str) -> bool {
+    points::pass("before an order to the engine");
     let answer = ask(Method::POST, path).await;
+    points::pass("after an order to the engine");
     answer.is_some_and(|(status, _)| status < 300)
 }
 
