@@ -72,9 +72,9 @@ pub fn measure(runs: usize, found: &mut Findings) -> Result<()> {
     for (_, file, hint, sql) in REPEATED {
         client.write(file, &format!("{hint}{sql}"))?;
     }
-    start_bare("pgpool", "pgpool", &network)?;
-    start_bare("pgpool-cached", "pgpool", &network)?;
-    start_bare("pgbouncer", "pgbouncer", &network)?;
+    start_bare("pgpool", "pgpool", &[], &network)?;
+    start_bare("pgpool-cached", "pgpool", &["cached"], &network)?;
+    start_bare("pgbouncer", "pgbouncer", &[], &network)?;
 
     let direct = |name, host| Reads {
         name,
@@ -144,8 +144,8 @@ fn judge(found: &mut Findings) {
     }
 }
 
-/// Pgpool-II or PgBouncer as it is shipped, on the cluster's network; what is called `…-cached` with its query cache.
-fn start_bare(name: &str, program: &str, network: &str) -> Result<()> {
+/// Pgpool-II or PgBouncer as it is shipped, on the cluster's network; `options` are those of its script.
+fn start_bare(name: &str, program: &str, options: &[&str], network: &str) -> Result<()> {
     let folder = place::fresh(name)?;
     let script = format!("{program}.sh");
     let from = format!("{}/benches/bare/{script}", env!("CARGO_MANIFEST_DIR"));
@@ -160,22 +160,19 @@ fn start_bare(name: &str, program: &str, network: &str) -> Result<()> {
         folder.display()
     ))?;
     let mount = format!("{}:/node", folder.display());
-    let option = if name.ends_with("cached") { "cached" } else { "" };
-    place::run_container(
-        name,
-        &[
-            "--network",
-            network,
-            "--volume",
-            &mount,
-            "--user=postgres",
-            "--entrypoint=bash",
-            &place::images().pool,
-            &format!("/node/{script}"),
-            option,
-        ],
-    )
-    .map(drop)
+    let (image, script) = (&place::images().pool, format!("/node/{script}"));
+    let mut arguments = vec![
+        "--network",
+        network,
+        "--volume",
+        &mount,
+        "--user=postgres",
+        "--entrypoint=bash",
+        image,
+        &script,
+    ];
+    arguments.extend(options);
+    place::run_container(name, &arguments).map(drop)
 }
 
 struct Reads<'a> {
