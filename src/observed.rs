@@ -104,6 +104,8 @@ pub struct NodeFacts {
     pub replayed: u64,
     /// Where the oldest WAL that a primary still has begins.
     pub oldest_wal: u64,
+    /// There is a place for the marker: it was proved before.
+    pub marked: bool,
     /// Seconds since 1970.
     pub started_at: f64,
     pub connections: u32,

@@ -62,12 +62,15 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
         .filter_map(|node| observed.facts(node.id))
         .map(|facts| facts.started_at)
         .fold(0.0, f64::max);
-    let written = master.read_marker().await.map_err(silent("master"))?;
+    let marked = |node: &Node| observed.facts(node.id).is_some_and(|facts| facts.marked);
+    let written = match marked(topology.master()) {
+        true => master.read_marker().await.map_err(silent("master"))?,
+        false => None,
+    };
     // Which node a session reads from is decided when it begins; so this is asked before what counts as a write.
-    let mut reader = None;
+    let reader = pool.reader().await.ok();
     let marker = match written {
         Some((marker, written_at)) if written_at > last_start => {
-            reader = pool.reader().await.ok();
             if !pool.writes_reach_primary().await.map_err(silent("pool"))? {
                 return Err("a write through the pool would not reach the master".to_owned());
             }
@@ -84,14 +87,19 @@ async fn attempt(project: &Project, observed: &Observed) -> Result<String, Strin
 
     let readers = topology.replicas().iter().map(|replica| {
         let mut session = session(replica.port);
-        let marker = &marker;
+        let (marker, mut marked) = (&marker, marked(replica));
         async move {
+            let silent = |silence: Silence| format!("{}: {}", replica.title(), silence.reason);
             loop {
-                match session.read_marker().await {
-                    Ok(Some((read, _))) if read == *marker => return Ok(()),
-                    Ok(_) => tokio::time::sleep(POLL).await,
-                    Err(silence) => return Err(format!("{}: {}", replica.title(), silence.reason)),
+                marked = marked || session.has_marker().await.map_err(silent)?;
+                let read = match marked {
+                    true => session.read_marker().await.map_err(silent)?,
+                    false => None,
+                };
+                if read.is_some_and(|(read, _)| read == *marker) {
+                    return Ok::<_, String>(());
                 }
+                tokio::time::sleep(POLL).await;
             }
         }
     });

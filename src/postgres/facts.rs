@@ -28,6 +28,7 @@ SELECT json_build_object(
              + ('x' || substr(name, 17, 8))::bit(32)::bigint
                * pg_size_bytes(current_setting('wal_segment_size'))), 0)
       FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') END,
+  'marked', to_regclass('pgcluster.marker') IS NOT NULL,
   'started_at', extract(epoch FROM pg_postmaster_start_time()),
   'connections', (SELECT count(*) FROM activity WHERE backend_type = 'client backend'),
   'max_connections', current_setting('max_connections')::int,

@@ -30,17 +30,20 @@ impl Session {
         Ok(self.value(&sql).await?.unwrap_or_default())
     }
 
-    /// The marker and when it was written, in seconds since 1970; `None` where there is none yet.
+    /// Whether there is a place for the marker. To look for it there without one would leave an error in the server's log.
+    pub async fn has_marker(&mut self) -> Result<bool, Silence> {
+        let exists = "SELECT to_regclass('pgcluster.marker') IS NOT NULL";
+        Ok(self.value(exists).await?.as_deref() == Some("t"))
+    }
+
+    /// The marker and when it was written, in seconds since 1970; `None` where nobody has written one yet.
     pub async fn read_marker(&mut self) -> Result<Option<(String, f64)>, Silence> {
         let sql = "SELECT value, extract(epoch FROM written_at) FROM pgcluster.marker";
-        match self.query(sql).await {
-            Ok(rows) => Ok(rows.first().and_then(|row| {
-                let written_at = row.get(1)?.parse().ok()?;
-                Some((row.get(0)?.to_owned(), written_at))
-            })),
-            Err(silence) if silence.reason.contains("pgcluster.marker") => Ok(None),
-            Err(silence) => Err(silence),
-        }
+        let rows = self.query(sql).await?;
+        Ok(rows.first().and_then(|row| {
+            let written_at = row.get(1)?.parse().ok()?;
+            Some((row.get(0)?.to_owned(), written_at))
+        }))
     }
 }
 
