@@ -23,6 +23,9 @@ use crate::topology::{self, Node, POOL_SERVICE};
 /// Between two questions to the same server while waiting. Shorter ones slow the servers down more than they gain.
 const POLL: Duration = Duration::from_millis(100);
 
+/// The same for a pool that nothing keeps from starting any more: nobody does anything else meanwhile.
+const POLL_LAST: Duration = Duration::from_millis(25);
+
 /// The same for a replica that streams: of what is waited for, little is its own to tell.
 const POLL_CALM: Duration = Duration::from_millis(300);
 
@@ -214,6 +217,12 @@ impl Shared {
         self.lock().epoch
     }
 
+    fn all_nodes_answer(&self, nodes: usize) -> bool {
+        let view = self.lock();
+        let answers = view.observed.nodes.values();
+        answers.filter(|answer| answer.got().is_some()).count() == nodes
+    }
+
     /// Records what was asked in `epoch`, unless it is void by now.
     fn record(&self, epoch: u64, change: impl FnOnce(&mut Observed)) {
         let mut view = self.lock();
@@ -259,12 +268,16 @@ impl Watch {
             });
         }
         let mut session = Session::new(endpoint(project, project.topology.pool_port)).patient();
+        let nodes = project.topology.nodes.len();
         let pool = Arc::clone(&shared);
         tasks.spawn(async move {
+            let mut pause = POLL;
             loop {
-                tokio::time::sleep(POLL).await;
+                tokio::time::sleep(pause).await;
                 let epoch = pool.epoch();
                 let answer = answer(session.backends().await);
+                let waits_for_none = answer.got().is_none() && pool.all_nodes_answer(nodes);
+                pause = if waits_for_none { POLL_LAST } else { POLL };
                 pool.record(epoch, |observed| observed.pool = answer);
             }
         });
