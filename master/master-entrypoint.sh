@@ -50,10 +50,12 @@ single_user() { # DATABASE WHAT OPTION…
   exit 1
 }
 
+with_its_end() { cat "$1"; printf "SELECT 'all' || ' made';\n"; }
+
 extensions() { # SCRIPT DATABASE: those of EXTENSIONS, with the libraries that they want loaded
   local script=$node/config/cluster_$1.sql
   [[ -s $script ]] || return 0
-  { cat "$script"; printf "SELECT 'all' || ' made';\n"; } | put "$private/init.sql"
+  put "$private/init.sql" with_its_end "$script"
   single_user "$2" "the extensions" -c config_file="$node/config/cluster.conf" <"$private/init.sql"
 }
 
@@ -109,8 +111,8 @@ unpack_newborn() {
   [[ -n $identity && $facts =~ 'Database system identifier: '\ *"$identity"$'\n' ]] || return 1
   [[ $facts =~ 'Database cluster state: '\ *'shut down'$'\n' ]] || return 1
   if [[ ! -e $ready/newborn.sql ]]; then return; fi
-  if [[ $POSTGRES_DB != postgres && ! -s $node/config/cluster_template1.sql ]] &&
-    cmp --silent "$ready/newborn.sql" "$node/config/cluster_database.sql"
+  if [[ $POSTGRES_DB != postgres && ! -s $node/config/cluster_template1.sql && -s $node/config/cluster_database.sql &&
+    $(<"$ready/newborn.sql") == "$(<"$node/config/cluster_database.sql")" ]]
   then extended=ready
   else extended=other
   fi
@@ -127,11 +129,10 @@ initialise() {
   new_data
   unpack_newborn || run_initdb
   extensions template1 template1
-  roles_and_database | put "$private/init.sql"
+  put "$private/init.sql" roles_and_database
   single_user postgres "the roles and the database" -c shared_preload_libraries= <"$private/init.sql"
   if [[ $extended != ready ]]; then extensions database "$POSTGRES_DB"; fi
-  rm "$private/init.sql"
-  rm "$log"
+  rm "$private/init.sql" "$log"
   # The replicas wait for the copy, so it is made while the disk takes the data, and offered when this cluster is there.
   pack_copy & packing=$!
   sync --file-system "$new"
@@ -142,6 +143,6 @@ initialise() {
 }
 
 prepare_node
-rm -f "$copy" "$copy.new" 2>/dev/null || true   # of another start
+if [[ -e $copy || -e $copy.new ]]; then rm -f "$copy" "$copy.new" || true; fi   # of another start
 if has_data; then check_data; else initialise; fi
 serve

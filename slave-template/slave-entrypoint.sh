@@ -81,7 +81,7 @@ clone_until_done() {
     pause 0.2
   done
   : >"$new/standby.signal"
-  chown postgres:postgres "$new/standby.signal"
+  to_postgres "$new/standby.signal"
   finish_data
   unset PGPASSFILE PGHOST PGUSER PGAPPNAME PGCONNECT_TIMEOUT PGSSLMODE PGSSLROOTCERT
   say "$how"

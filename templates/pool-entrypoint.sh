@@ -11,8 +11,8 @@ pcp_login() {
   local password sum
   password=$(</proc/sys/kernel/random/uuid)
   sum=$(printf '%s' "$password" | md5sum)
-  printf 'pcp:%s\n' "${sum%% *}" | put "$private/pcp.conf"
-  printf '*:*:pcp:%s\n' "$password" | put "$private/pcppass"
+  put "$private/pcp.conf" printf 'pcp:%s\n' "${sum%% *}"
+  put "$private/pcppass" printf '*:*:pcp:%s\n' "$password"
 }
 
 look_at() { # HOST: is it up, down or frozen? Then it takes the connection and says nothing for a second.
@@ -53,7 +53,7 @@ wait_for_nodes() {
     if [[ -z $host ]]; then continue; fi
     look_at "$host"
     if [[ $state == down ]] && getent hosts "$host" >/dev/null; then
-      until [[ $state != down ]] || ((SECONDS >= deadline)); do pause 0.1; look_at "$host"; done
+      until [[ $state != down ]] || ((SECONDS >= deadline)); do pause 0.02; look_at "$host"; done
     fi
     if [[ $state == up ]]; then states[number]=up; else states[number]=down; fi
   done
@@ -89,20 +89,22 @@ end_the_stuck() {
 
 install -d -m 700 -o postgres -g postgres "$private" "$private/oiddir"
 take_certificate
-logins=$(pool_passwd_head; each_login pool_passwd_line)
-printf '%s\n' "$logins" | put "$private/pool_passwd"
+logins() { pool_passwd_head; each_login pool_passwd_line; }
+put "$private/pool_passwd" logins
 pcp_login
 password=$(secret pool_password)
-passfile_line "$POOL_USER" "$password" | put "$private/pgpass"
+put "$private/pgpass" passfile_line "$POOL_USER" "$password"
 unset password
 # The folder is mounted read-only, so a umask of 077 cannot be mended from here, and a reload would fail too.
 (as_postgres cat /pool/{pgpool,backends,pool_hba}.conf) >/dev/null || refuse "postgres must read these: chmod -R a+rX pgpool"
 # What Pgpool-II wrote there when it stopped is not read: no node stays down because it was so then.
 states=()
 wait_for_nodes
-printf '%s\n' "${states[@]}" | put "$private/pgpool_status"
+put "$private/pgpool_status" printf '%s\n' "${states[@]}"
+to_postgres "$private"/*
 start_watcher
-clients=$(sed -n 's/^num_init_children *= *//p' /pool/pgpool.conf) left=0
+[[ $(</pool/pgpool.conf) =~ $'\n'num_init_children\ *=\ *([0-9]+) ]]
+clients=${BASH_REMATCH[1]} left=0
 end_the_stuck
 # Else each line of the log looks for the machine's time zone, under that lock.
 export TZ=UTC0
