@@ -56,9 +56,12 @@ stop() {
 trap stop INT TERM
 trap : PIPE
 
-accepts() { # HOST: does a server there ask for a password, i.e. has it finished starting?
+accepts() { # HOST: does a server there ask for a password, i.e. has it finished starting? `connected`: it took the connection
   local answer=
+  connected=
   { exec 8<>"/dev/tcp/$1/5432"; } 2>/dev/null || return 1
+  # shellcheck disable=SC2034
+  connected=yes
   printf '\0\0\0\027\0\3\0\0user\0pg_probe\0\0' >&8 2>/dev/null || true
   IFS= read -rN 1 -t 1 -u 8 answer || true
   # To the end of the message (its eighth zero): the server would log a connection closed before.

@@ -16,9 +16,10 @@ pcp_login() {
 }
 
 look_at() { # HOST: is it up, down or frozen? Then it takes the connection and says nothing for a second.
-  local started=${EPOCHREALTIME/[.,]/}
+  local started=${EPOCHREALTIME/[.,]/} connected
   if accepts "$1"; then state=up
-  elif ((${EPOCHREALTIME/[.,]/} - started > 900000)); then state=frozen
+  # It may also be the name that took so long, where nobody knows it.
+  elif [[ -n $connected ]] && ((${EPOCHREALTIME/[.,]/} - started > 900000)); then state=frozen
   else state=down
   fi
 }
@@ -35,23 +36,24 @@ wait_for_primary() { # HOST
   done
 }
 
-# All replicas together have ten seconds. A name that Docker does not know is a container that does not run: not waited
-# for, and no more a server that is frozen. Pgpool-II would ask that one too, and wait for ever: it starts with those
-# that are there, and the watcher attaches the others.
+# All replicas together have ten seconds, and their containers two: they start together with this one. A name that Docker
+# does not know by then is a container that does not run: not waited for, and no more a server that is frozen. Pgpool-II
+# would ask that one too, and wait for ever: it starts with those that are there, and the watcher attaches the others.
 wait_for_nodes() {
-  local host line state deadline hosts=() number last=0
+  local host line state deadline known hosts=() number last=0
   while read -r line; do
     if [[ $line =~ ^backend_hostname([0-9]+)\ *=\ *\'(.*)\' ]]; then
       last=${BASH_REMATCH[1]} hosts[last]=${BASH_REMATCH[2]}
     fi
   done </pool/backends.conf
   wait_for_primary "${hosts[0]}"
-  states=(up) deadline=$((SECONDS + 10))
+  states=(up) deadline=$((SECONDS + 10)) known=$((SECONDS + 2))
   for ((number = 1; number <= last; number++)); do
     host=${hosts[number]-}
     states[number]=unused
     if [[ -z $host ]]; then continue; fi
     look_at "$host"
+    until [[ $state != down ]] || getent hosts "$host" >/dev/null || ((SECONDS >= known)); do pause 0.1; look_at "$host"; done
     if [[ $state == down ]] && getent hosts "$host" >/dev/null; then
       until [[ $state != down ]] || ((SECONDS >= deadline)); do pause 0.02; look_at "$host"; done
     fi
