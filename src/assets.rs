@@ -34,6 +34,9 @@ pub const SEEDS: &[(&str, &str)] = embed![
     "slave-template/config/pg_hba.conf",
 ];
 
+/// What the entrypoints share. The pool's are rendered, and so want it as it is here: the folder's may be older.
+pub const COMMON: &str = include_str!("../slave-template/node-common.sh");
+
 /// Rendered at every `generate` and `up`.
 pub const TEMPLATES: &[(&str, &str)] = embed![
     "templates/docker-compose.yml.tera",

@@ -9,7 +9,7 @@ use super::configured::{self, Configured, OfNode};
 use super::engine::run;
 use super::fingerprint::Fingerprint;
 use super::{POOL_BACKENDS, Rendered, public};
-use crate::assets::{CONFIG_FOLDER, LOCAL_CONF, Sources};
+use crate::assets::{COMMON, CONFIG_FOLDER, LOCAL_CONF, Sources};
 use crate::error::Failure;
 use crate::extensions::{self, TEMPLATE};
 use crate::settings::Settings;
@@ -261,10 +261,7 @@ pub fn pool(
             "pgpool/pool-sessions.sh",
             sources.template("templates/pool-sessions.sh"),
         ),
-        public(
-            "pgpool/node-common.sh",
-            sources.slave_template["node-common.sh"].as_slice(),
-        ),
+        public("pgpool/node-common.sh", COMMON),
         public("pgpool/Dockerfile", sources.template("templates/pool.Dockerfile")),
     ])
 }
@@ -292,9 +289,6 @@ pub fn bouncer(tera: &Tera, context: &Context, sources: &Sources) -> Result<Vec<
             "pgbouncer/pool-sessions.sh",
             sources.template("templates/pool-sessions.sh"),
         ),
-        public(
-            "pgbouncer/node-common.sh",
-            sources.slave_template["node-common.sh"].as_slice(),
-        ),
+        public("pgbouncer/node-common.sh", COMMON),
     ])
 }

@@ -262,3 +262,24 @@ fn the_quick_way_is_taken_with_built_in_templates_only() {
             .insert((*path).to_owned(), (*text).to_owned());
     }
 }
+
+/// A folder keeps the scripts of its nodes, while those of the pool come with each version.
+#[test]
+fn scripts_of_the_pool_do_not_lean_on_older_ones_of_the_folder() {
+    let mut case = case("CONNECTION_MODE=transaction\n", 1..=1);
+    case.sources
+        .slave_template
+        .insert("node-common.sh".to_owned(), b"# of an older version\n".to_vec());
+    let rendering = render(&case.settings, &case.topology, &case.sources).unwrap();
+    for (folder, older) in [
+        ("slave-1", true),
+        ("master", true),
+        ("pgpool", false),
+        ("pgbouncer", false),
+    ] {
+        let path = format!("{folder}/node-common.sh");
+        let file = rendering.files.iter().find(|file| file.path == path).unwrap();
+        let is_older = file.content.starts_with(b"# of an older version");
+        assert_eq!(is_older, older, "{path}");
+    }
+}
