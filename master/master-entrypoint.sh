@@ -55,7 +55,7 @@ with_its_end() { cat "$1"; printf "SELECT 'all' || ' made';\n"; }
 extensions() { # SCRIPT DATABASE: those of EXTENSIONS, with the libraries that they want loaded
   local script=$node/config/cluster_$1.sql
   [[ -s $script ]] || return 0
-  put "$private/init.sql" with_its_end "$script"
+  write_to "$private/init.sql" with_its_end "$script"
   single_user "$2" "the extensions" -c config_file="$node/config/cluster.conf" <"$private/init.sql"
 }
 
@@ -129,7 +129,7 @@ initialise() {
   new_data
   unpack_newborn || run_initdb
   extensions template1 template1
-  put "$private/init.sql" roles_and_database
+  write_to "$private/init.sql" roles_and_database
   single_user postgres "the roles and the database" -c shared_preload_libraries= <"$private/init.sql"
   if [[ $extended != ready ]]; then extensions database "$POSTGRES_DB"; fi
   rm "$private/init.sql" "$log"

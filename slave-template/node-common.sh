@@ -30,7 +30,7 @@ secret() { # NAME: its text, without the newline at the end
   printf '%s' "$text"
 }
 
-put() { # FILE COMMAND…: what it prints, into a file that only root can read
+write_to() { # FILE COMMAND…: what it prints, into a file that only root can read
   local file=$1
   shift
   (umask 077; "$@" >"$file")
@@ -74,9 +74,10 @@ accepts() { # HOST: does a server there ask for a password, i.e. has it finished
 take_certificate() {
   local sum
   if [[ ! -e /run/secrets/certificate ]]; then return; fi
-  put "$private/server.pem" cat /run/secrets/certificate
+  write_to "$private/server.pem" cat /run/secrets/certificate
   sum=$(sha256sum "$private/server.pem")
-  put "$private/tls.conf" printf "pgcluster.certificate = '%s'\n" "${sum:0:16}"
+  write_to "$private/tls.conf" printf "pgcluster.certificate = '%s'\n" "${sum:0:16}"
+  to_postgres "$private"/{server.pem,tls.conf}
 }
 
 # One container a folder, folders and passwords where postgres finds them. By few programs: each takes 2 to 3 ms.
@@ -98,8 +99,8 @@ prepare_node() {
   local user=${REPLICATION_USER//\\/\\\\} password
   password=$(secret replication_password)
   password=${password//\\/\\\\}
-  put "$private/pgpass" printf '*:*:*:%s:%s\n' "${user//:/\\:}" "${password//:/\\:}"
-  to_postgres "$private"/*
+  write_to "$private/pgpass" printf '*:*:*:%s:%s\n' "${user//:/\\:}" "${password//:/\\:}"
+  to_postgres "$private/pgpass"
 }
 
 # True where a data directory is: a complete one, as nothing else gets that name.

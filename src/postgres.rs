@@ -50,6 +50,9 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(6);
 /// Making a database copies another, and dropping a role may wait for locks.
 const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Why a server that starts gives no answer.
+pub const NOT_YET: &str = "does not accept connections yet";
+
 /// The database where the tool keeps its marker: it is always there, and the pool never caches it.
 pub const DATABASE: &str = "postgres";
 
@@ -275,7 +278,7 @@ fn silence(error: &tokio_postgres::Error) -> Silence {
             None,
             _,
             Some(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof),
-        ) => "does not accept connections yet".to_owned(),
+        ) => NOT_YET.to_owned(),
         _ => match std::error::Error::source(error) {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),

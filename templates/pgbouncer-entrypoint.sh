@@ -8,8 +8,8 @@ set -eu
 
 install -d -m 700 -o postgres -g postgres "$private"
 take_certificate
-put "$private/userlist.txt" each_login userlist_line
-to_postgres "$private"/*
+write_to "$private/userlist.txt" each_login userlist_line
+to_postgres "$private/userlist.txt"
 # The folder is mounted read-only, so a umask of 077 cannot be mended from here.
 (as_postgres cat /bouncer/pgbouncer.ini) >/dev/null || refuse "postgres must read this: chmod -R a+rX pgbouncer"
 until pg_isready -q -h pgpool-loadbalancer -p 5432 -t 1 || ((SECONDS >= patience)); do pause 0.2; done

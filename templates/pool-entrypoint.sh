@@ -11,8 +11,8 @@ pcp_login() {
   local password sum
   password=$(</proc/sys/kernel/random/uuid)
   sum=$(printf '%s' "$password" | md5sum)
-  put "$private/pcp.conf" printf 'pcp:%s\n' "${sum%% *}"
-  put "$private/pcppass" printf '*:*:pcp:%s\n' "$password"
+  write_to "$private/pcp.conf" printf 'pcp:%s\n' "${sum%% *}"
+  write_to "$private/pcppass" printf '*:*:pcp:%s\n' "$password"
 }
 
 look_at() { # HOST: is it up, down or frozen? Then it takes the connection and says nothing for a second.
@@ -40,7 +40,7 @@ wait_for_primary() { # HOST
 # does not know by then is a container that does not run: not waited for, and no more a server that is frozen. Pgpool-II
 # would ask that one too, and wait for ever: it starts with those that are there, and the watcher attaches the others.
 wait_for_nodes() {
-  local host line state deadline known hosts=() number last=0
+  local host line state deadline known there hosts=() number last=0
   while read -r line; do
     if [[ $line =~ ^backend_hostname([0-9]+)\ *=\ *\'(.*)\' ]]; then
       last=${BASH_REMATCH[1]} hosts[last]=${BASH_REMATCH[2]}
@@ -53,9 +53,13 @@ wait_for_nodes() {
     states[number]=unused
     if [[ -z $host ]]; then continue; fi
     look_at "$host"
-    until [[ $state != down ]] || getent hosts "$host" >/dev/null || ((SECONDS >= known)); do pause 0.1; look_at "$host"; done
-    if [[ $state == down ]] && getent hosts "$host" >/dev/null; then
-      until [[ $state != down ]] || ((SECONDS >= deadline)); do pause 0.02; look_at "$host"; done
+    there=
+    until [[ $state != down ]] || { getent hosts "$host" >/dev/null && there=1; } || ((SECONDS >= known)); do
+      pause 0.1
+      look_at "$host"
+    done
+    if [[ -n $there ]]; then
+      until [[ $state != down ]] || ((SECONDS >= deadline)); do pause 0.05; look_at "$host"; done
     fi
     if [[ $state == up ]]; then states[number]=up; else states[number]=down; fi
   done
@@ -92,21 +96,21 @@ end_the_stuck() {
 install -d -m 700 -o postgres -g postgres "$private" "$private/oiddir"
 take_certificate
 logins() { pool_passwd_head; each_login pool_passwd_line; }
-put "$private/pool_passwd" logins
+write_to "$private/pool_passwd" logins
 pcp_login
 password=$(secret pool_password)
-put "$private/pgpass" passfile_line "$POOL_USER" "$password"
+write_to "$private/pgpass" passfile_line "$POOL_USER" "$password"
 unset password
 # The folder is mounted read-only, so a umask of 077 cannot be mended from here, and a reload would fail too.
 (as_postgres cat /pool/{pgpool,backends,pool_hba}.conf) >/dev/null || refuse "postgres must read these: chmod -R a+rX pgpool"
 # What Pgpool-II wrote there when it stopped is not read: no node stays down because it was so then.
 states=()
 wait_for_nodes
-put "$private/pgpool_status" printf '%s\n' "${states[@]}"
-to_postgres "$private"/*
+write_to "$private/pgpool_status" printf '%s\n' "${states[@]}"
+to_postgres "$private"/{pool_passwd,pcp.conf,pcppass,pgpass,pgpool_status}
 start_watcher
-[[ $(</pool/pgpool.conf) =~ $'\n'num_init_children\ *=\ *([0-9]+) ]]
-clients=${BASH_REMATCH[1]} left=0
+clients=0 left=0
+if [[ $(</pool/pgpool.conf) =~ $'\n'num_init_children\ *=\ *([0-9]+) ]]; then clients=${BASH_REMATCH[1]}; fi
 end_the_stuck
 # Else each line of the log looks for the machine's time zone, under that lock.
 export TZ=UTC0

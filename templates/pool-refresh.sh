@@ -17,20 +17,20 @@ lines=${lines%end}
 given() { printf '%s' "$lines"; }
 
 if [[ -e $private/userlist.txt ]]; then
-  put "$private/userlist.txt.new" each_line userlist_line < <(given)
+  write_to "$private/userlist.txt.new" each_line userlist_line < <(given)
   to_postgres "$private/userlist.txt.new"
   mv "$private/userlist.txt.new" "$private/userlist.txt"
   (as_postgres psql -XAtqw -h "$private" -p 5432 -U pgbouncer -d pgbouncer -c RELOAD)
 elif [[ -e $private/pool_passwd ]]; then
   file=$private/pool_passwd
   logins() { pool_passwd_head; each_line pool_passwd_line < <(given); }
-  put "$file.new" logins
+  write_to "$file.new" logins
   # Into the file that is open, not by renaming another one over it.
   dd if="$file.new" of="$file" conv=notrunc bs=1M status=none
   truncate --size="$(stat -c %s "$file.new")" "$file"
   rm "$file.new"
   # The watcher's, for its next session.
-  put "$private/pgpass.new" each_line watcher_line < <(given)
+  write_to "$private/pgpass.new" each_line watcher_line < <(given)
   to_postgres "$private/pgpass.new"
   mv "$private/pgpass.new" "$private/pgpass"
 else

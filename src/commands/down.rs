@@ -102,8 +102,8 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     Ok(())
 }
 
-/// Ends the pool, which has nothing to save, and lets the master begin to stop while Compose starts: it stops the pool, the
-/// replicas and the master one after the other. So the master ships to its replicas, most of the time all, what it still has.
+/// Ends the pool, which has nothing to save, and lets the master begin to stop while Compose starts: it stops the pool and the
+/// replicas, and the master after them. So the master ships to its replicas, most of the time all, what it still has.
 ///
 /// Not where PgBouncer lets the transactions of its clients come to their end. What fails here Compose does.
 async fn head_start(there: &Containers, folder: &Path, ui: Ui) {

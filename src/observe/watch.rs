@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::{answer, containers, endpoint};
 use crate::observed::{Answer, Containers, NodeFacts, Observed};
-use crate::postgres::Session;
+use crate::postgres::{NOT_YET, Session};
 use crate::project::Project;
 use crate::topology::{self, POOL_SERVICE};
 
@@ -51,9 +51,9 @@ impl Shared {
         self.lock().epoch
     }
 
-    /// For this long, or until the master says that a replica of this name streams.
+    /// For this long, or until the master says that a replica of this name streams, or what was heard is void.
     async fn rest(&self, pause: Duration, name: Option<&str>) {
-        let end = Instant::now() + pause;
+        let (end, epoch) = (Instant::now() + pause, self.epoch());
         let joined = |name: &str| {
             let view = self.lock();
             view.observed
@@ -62,7 +62,7 @@ impl Shared {
         };
         while Instant::now() < end {
             tokio::time::sleep(POLL.min(end - Instant::now())).await;
-            if name.is_some_and(joined) {
+            if self.epoch() != epoch || name.is_some_and(joined) {
                 return;
             }
         }
@@ -130,8 +130,9 @@ impl Watch {
                 tokio::time::sleep(pause).await;
                 let epoch = pool.epoch();
                 let answer = answer(session.backends().await);
-                let waits_for_none = answer.got().is_none() && pool.all_nodes_answer(nodes);
-                pause = if waits_for_none { POLL_LAST } else { POLL };
+                let starts = matches!(&answer, Answer::Silent(silence) if silence.reason == NOT_YET);
+                let is_last = starts && pool.all_nodes_answer(nodes);
+                pause = if is_last { POLL_LAST } else { POLL };
                 pool.record(epoch, |observed| observed.pool = answer);
             }
         });
