@@ -1,8 +1,8 @@
 //! Stopping and starting: nothing is lost, nobody is killed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::cluster::{Cluster, docker, services};
+use crate::cluster::{Cluster, docker, eventually, services};
 
 #[test]
 fn data_survives_down_and_up_and_no_server_is_killed() {
@@ -70,6 +70,43 @@ fn a_process_of_the_pool_that_hangs_holds_up_no_stop() {
 
     cluster.up(1);
     nobody_had_to_recover(&cluster, 1);
+}
+
+/// And what serves them stays until then, the replicas that they read from too.
+#[test]
+fn transactions_behind_pgbouncer_come_to_their_end() {
+    let Some(cluster) = Cluster::new("stop with transactions") else {
+        return;
+    };
+    cluster.settings([("CONNECTION_MODE", "transaction")]);
+    cluster.up(1);
+    let [mut reads, mut writes] = [0, 1].map(|_| cluster.login("pool").connect().expect("a client"));
+    let [read, write] = [
+        "SELECT current_setting('cluster_name')",
+        "CREATE TABLE made_at_the_end AS SELECT 1",
+    ];
+    for (client, statement, answer) in [(&mut reads, read, "slave1"), (&mut writes, write, "")] {
+        client.ask("BEGIN").expect("a transaction");
+        assert_eq!(client.ask(statement).as_deref(), Ok(answer));
+    }
+
+    let down = cluster.start(&["down"]);
+
+    eventually("nobody new is let in", 10, true, || {
+        cluster.login("pool").ask("SELECT 1").is_err()
+    });
+    // Longer than a server takes to stop, and shorter than PgBouncer waits.
+    let told = Instant::now();
+    while told.elapsed() < Duration::from_secs(3) {
+        assert_eq!(reads.ask(read).as_deref(), Ok("slave1"));
+    }
+    for client in [&mut reads, &mut writes] {
+        client.ask("COMMIT").expect("its end");
+    }
+    down.ends().exits(0);
+
+    cluster.up(1);
+    assert_eq!(cluster.sql("master", "SELECT * FROM made_at_the_end"), "1");
 }
 
 /// Each server in order, with 0; the pool, which has nothing to save, with another code where `down` killed it.
