@@ -51,9 +51,9 @@ impl Shared {
         self.lock().epoch
     }
 
-    /// For this long, or until the master says that a replica of this name streams, or what was heard is void.
-    async fn rest(&self, pause: Duration, name: Option<&str>) {
-        let (end, epoch) = (Instant::now() + pause, self.epoch());
+    /// For this long, or until the master says that a replica of this name streams, or what was heard in `epoch` is void.
+    async fn rest(&self, pause: Duration, epoch: u64, name: Option<&str>) {
+        let end = Instant::now() + pause;
         let joined = |name: &str| {
             let view = self.lock();
             view.observed
@@ -105,10 +105,10 @@ impl Watch {
             let shared = Arc::clone(&shared);
             tasks.spawn(async move {
                 // What is known already was asked a moment ago.
-                let (mut pause, mut calm) = (POLL, false);
+                let (mut pause, mut calm, mut epoch) = (POLL, false, shared.epoch());
                 loop {
-                    shared.rest(pause, Some(&*name).filter(|_| !calm)).await;
-                    let epoch = shared.epoch();
+                    shared.rest(pause, epoch, Some(&*name).filter(|_| !calm)).await;
+                    epoch = shared.epoch();
                     let answer = answer(session.facts().await);
                     // How far it is the master tells.
                     let streams = |facts: &NodeFacts| facts.receiver.is_some();

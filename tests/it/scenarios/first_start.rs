@@ -23,17 +23,11 @@ fn an_empty_folder_becomes_a_cluster_of_four() {
     cluster.reads_everywhere(3, &["on the master", "through the pool"]);
     reads_reach_every_replica_and_writes_the_master(&cluster, 3);
     plain_compose_reads_the_same_env(&cluster);
-    let nodes = [
-        "postgres-master",
-        "postgres-slave1",
-        "postgres-slave2",
-        "postgres-slave3",
-    ];
-    for node in nodes {
-        let log = cluster.log(node);
+    for service in services(3) {
+        let log = cluster.log(&service);
         assert!(
             !log.contains("pgcluster.marker"),
-            "{node} was asked for what it has not:\n{log}"
+            "{service} was asked for what it has not:\n{log}"
         );
     }
 }
