@@ -128,6 +128,21 @@ pub fn run_container(name: &str, words: &[&str]) -> Result<String> {
     docker(start.iter().chain(words)).map(|_| name)
 }
 
+/// One of our images on this network, as postgres, which runs a script of its folder.
+pub fn run_script(name: &str, image: &str, network: &str, folder: &Path, script: &[&str]) -> Result<()> {
+    let mount = format!("{}:/node", folder.display());
+    let options = [
+        "--network",
+        network,
+        "--volume",
+        &mount,
+        "--user=postgres",
+        "--entrypoint=bash",
+        image,
+    ];
+    run_container(name, &[&options, script].concat()).map(drop)
+}
+
 /// As root in a container, with the folder of this run at its own path: for what belongs to another user here.
 pub fn as_root(script: &str) -> Result<String> {
     let mount = format!("{0}:{0}", root().display());

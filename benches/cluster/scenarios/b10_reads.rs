@@ -159,20 +159,9 @@ fn start_bare(name: &str, program: &str, options: &[&str], network: &str) -> Res
         "cd '{}'; chown postgres pool_passwd userlist.txt; chmod 600 pool_passwd userlist.txt",
         folder.display()
     ))?;
-    let mount = format!("{}:/node", folder.display());
-    let (image, script) = (&place::images().pool, format!("/node/{script}"));
-    let mut arguments = vec![
-        "--network",
-        network,
-        "--volume",
-        &mount,
-        "--user=postgres",
-        "--entrypoint=bash",
-        image,
-        &script,
-    ];
-    arguments.extend(options);
-    place::run_container(name, &arguments).map(drop)
+    let script = format!("/node/{script}");
+    let words = [&[script.as_str()], options].concat();
+    place::run_script(name, &place::images().pool, network, &folder, &words)
 }
 
 struct Reads<'a> {

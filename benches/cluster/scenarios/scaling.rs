@@ -100,29 +100,14 @@ impl Contestant for Bare<'_> {
                 .iter()
                 .zip(&wanted)
                 .map(|(folder, name)| {
-                    let mount = format!("{}:/node", folder.display());
                     let (network, image) = (&network, &place::images().node);
-                    scope.spawn(move || {
-                        place::run_container(
-                            name,
-                            &[
-                                "--network",
-                                network,
-                                "--volume",
-                                &mount,
-                                "--user=postgres",
-                                "--entrypoint=bash",
-                                image,
-                                "/node/replica.sh",
-                                name,
-                            ],
-                        )
-                    })
+                    let script = ["/node/replica.sh", name];
+                    scope.spawn(move || place::run_script(name, image, network, folder, &script))
                 })
                 .collect();
             starting
                 .into_iter()
-                .try_for_each(|thread| thread.join().expect("it cannot panic").map(drop))
+                .try_for_each(|thread| thread.join().expect("it cannot panic"))
         })?;
         wait_until(
             "bare replicas stream",
