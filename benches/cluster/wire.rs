@@ -82,7 +82,11 @@ impl Session {
     /// How many nodes the pool has up; only for a session with Pgpool-II.
     pub fn pool_nodes_up(&mut self) -> usize {
         let rows = self.ask("SHOW POOL_NODES").unwrap_or_default();
-        let is_up = |row: &&Vec<String>| row.get(3).is_some_and(|status| status == "up");
+        // `waiting`: the pool has it, and no session has come to it yet.
+        let is_up = |row: &&Vec<String>| {
+            row.get(3)
+                .is_some_and(|status| ["up", "waiting"].contains(&status.as_str()))
+        };
         rows.iter().filter(is_up).count()
     }
 }
