@@ -48,7 +48,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let reasons = match &pool {
         Some(pool) => {
             let watcher = observe::watcher(&project, &observed, pool).await;
-            Watcher::findings(topology, watcher.as_ref())
+            Watcher::findings(topology, &observed, watcher.as_ref())
         }
         None => Vec::new(),
     };

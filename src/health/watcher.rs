@@ -1,8 +1,8 @@
 //! What the watcher beside Pgpool-II (`templates/pool-watch.sh`) thinks of the nodes.
 
 use super::Finding;
-use crate::observed::WatcherQuery;
-use crate::topology::{self, POOL_SERVICE, Topology};
+use crate::observed::{Backend, Observed, WatcherQuery};
+use crate::topology::{self, Node, POOL_SERVICE, Topology};
 
 /// It looks every two seconds; one look may take ten where a node is frozen.
 const OVERDUE: u64 = 30;
@@ -61,7 +61,7 @@ impl Watcher {
     }
 
     /// What it adds to the findings. `report` is `None` where the pool runs and no report came.
-    pub fn findings(topology: &Topology, report: Option<&Watcher>) -> Vec<Finding> {
+    pub fn findings(topology: &Topology, observed: &Observed, report: Option<&Watcher>) -> Vec<Finding> {
         let logs = format!("see `docker compose logs {POOL_SERVICE}`");
         let asleep = |problem: String| {
             vec![Finding {
@@ -76,7 +76,9 @@ impl Watcher {
         if watcher.age > OVERDUE {
             return asleep(format!("its watcher has not looked for {} s", watcher.age));
         }
-        let nodes = topology.nodes.iter().filter_map(|node| {
+        // Who has just been put back is in its report until its next look.
+        let is_out = |node: &&Node| !observed.backend(node.id).is_some_and(Backend::is_up);
+        let nodes = topology.nodes.iter().filter(is_out).filter_map(|node| {
             let service = node.service();
             let (_, reason) = watcher.out.iter().find(|(out, _)| *out == service)?;
             Some(Finding {
@@ -95,11 +97,17 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::samples::topology;
+    use crate::health::samples::{healthy, topology};
+    use crate::observed::Answer;
 
-    fn check(report: &str, expected: &[&str]) {
-        let report = Watcher::parse(report);
-        let found = Watcher::findings(&topology(2), report.as_ref());
+    fn check(report: &str, status: &str, expected: &[&str]) {
+        let (report, topology) = (Watcher::parse(report), topology(2));
+        let mut observed = healthy(&topology);
+        if let Answer::Got(backends) = &mut observed.pool {
+            let replicas = backends.values_mut().filter(|backend| backend.id > 0);
+            replicas.for_each(|backend| backend.status = status.to_owned());
+        }
+        let found = Watcher::findings(&topology, &observed, report.as_ref());
         let found: Vec<String> = found
             .into_iter()
             .map(|finding| format!("{}: {}", finding.node, finding.problem))
@@ -152,18 +160,25 @@ mod tests {
 
     #[test]
     fn its_reasons_are_told_and_its_silence_too() {
-        check("2\n\n", &[]);
+        check("2\n\n", "up", &[]);
+        let cut = "0\npostgres-slave2 does not stream\n";
         check(
-            "0\npostgres-slave2 does not stream\n",
+            cut,
+            "down",
             &["slave-2: the pool leaves it out: it does not stream"],
         );
+        for status in ["up", "waiting"] {
+            check(cut, status, &[]);
+        }
         check(
             "0\npostgres-slave1 well\npostgres-slave7 is away\n",
+            "down",
             &["slave-1: the pool leaves it out for a moment longer"],
         );
-        check("31\n", &["pool: its watcher has not looked for 31 s"]);
+        check("31\n", "up", &["pool: its watcher has not looked for 31 s"]);
         check(
             "",
+            "up",
             &["pool: its watcher gives no report: nobody takes out nodes that fail"],
         );
     }
