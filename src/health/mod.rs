@@ -204,7 +204,13 @@ fn answer<'a, T>(
 
 fn starting_replica(topology: &Topology, observed: &Observed, node: &Node, reason: String) -> State {
     let Some(master) = observed.facts(topology.master().id) else {
-        return State::Starting("waiting for the master".to_owned());
+        // Before anybody was asked, the master is not what it waits for.
+        let unknown = reason == NOT_ASKED;
+        return State::Starting(if unknown {
+            reason
+        } else {
+            "waiting for the master".to_owned()
+        });
     };
     match master.base_backup(&node.name()) {
         Some(backup) => State::Cloning(backup.done, backup.total),
