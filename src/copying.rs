@@ -85,7 +85,8 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
     let mut words = vec!["bash", "-c", COPY, "copy-data"];
     words.extend(folders.iter().map(String::as_str));
     let argv = docker::helper_with_input(&topology.folder, &project.rendering.images.node, &words);
-    let label = async || Ok(session.stop_backup().await.map_err(failed)?);
-    process::answer(&argv, &topology.folder, "copied", label, LIMIT).await?;
+    // It says one thing: that it has read everything. The label ends with an empty line.
+    let label = async |_: &str| Ok(session.stop_backup().await.map_err(failed)? + "\n\n");
+    process::converse(&argv, &topology.folder, label, LIMIT).await?;
     Ok(None)
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 
-pub use talk::{Tunnel, answer, feed, interact, tunnel};
+pub use talk::{Tunnel, converse, feed, interact, tunnel};
 
 use crate::error::{Failure, Kind, Problem};
 use crate::points;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Copies the data directory of a master that runs, between pg_backup_start and pg_backup_stop, for each folder named.
 # Runs in a throw-away container that sees the project folder and has no network. Says `copied` when it has read
-# everything, then waits on standard input for the backup label, without which the copies would be corrupt.
+# everything, then waits on standard input for the backup label, without which the copies would be corrupt, and an empty line.
 set -euo pipefail
 cd /project
 from=master/pgdata
@@ -33,7 +33,7 @@ copy() { # FOLDER
 
 finish() { # FOLDER
   local to=$1/pgdata.new
-  printf '%s\n' "$label" >"$to/backup_label"
+  printf '%s' "$label" >"$to/backup_label"
   : >"$to/standby.signal"
   chmod 600 "$to/backup_label" "$to/standby.signal"
   chown postgres:postgres "$to/backup_label" "$to/standby.signal"
@@ -46,6 +46,7 @@ pids=()
 for folder in "$@"; do copy "$folder" & pids+=($!); done
 for pid in "${pids[@]}"; do wait "$pid"; done
 echo copied
-label=$(cat)
+label='' line=''
+while IFS= read -r line && [[ -n $line ]]; do label+=$line$'\n'; done
 [[ $label == *'START WAL LOCATION'* ]] || { echo "no backup label came" >&2; exit 1; }
 for folder in "$@"; do finish "$folder"; done

@@ -36,31 +36,25 @@ pub async fn feed(argv: &Argv, folder: &Path, input: &[u8], limit: Duration) -> 
     Err(failed(argv, &output.status.to_string(), lines).into())
 }
 
-/// Runs a program that prints `word` when it wants an answer, hands it that on its standard input, and waits for its end.
-///
-/// `answer` is not asked for where the program ends before.
+/// Runs a program to its end, and writes to it after each line that it prints what `reply` has for that.
 ///
 /// # Errors
-/// As [`run`](super::run), and those of `answer`: the program is ended then.
-pub async fn answer(
+/// As [`run`](super::run), and those of `reply`: the program is ended then.
+pub async fn converse(
     argv: &Argv,
     folder: &Path,
-    word: &str,
-    answer: impl AsyncFnOnce() -> Result<String>,
+    mut reply: impl AsyncFnMut(&str) -> Result<String>,
     limit: Duration,
 ) -> Result<()> {
     let mut child = piped(argv, folder)?;
-    let mut output = BufReader::new(child.stdout.take().context("no output")?);
-    let input = child.stdin.take();
+    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+    let mut input = child.stdin.take().context("no input")?;
     let talk = async {
-        let mut line = String::new();
-        output.read_line(&mut line).await?;
-        if line.trim_end() == word
-            && let Some(mut input) = input
-        {
-            input.write_all(answer().await?.as_bytes()).await?;
+        while let Some(line) = lines.next_line().await? {
+            let reply = reply(&line).await?;
+            // A program that ended before it read says why itself.
+            let _ = input.write_all(reply.as_bytes()).await;
         }
-        // Its standard input ends here, and it hears that.
         Ok::<_, anyhow::Error>(child.wait_with_output().await?)
     };
     let finished = tokio::time::timeout(limit, talk)
