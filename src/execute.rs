@@ -14,6 +14,7 @@ use crate::postgres::Session;
 use crate::process::{self, Argv};
 use crate::project::Project;
 use crate::rebuild;
+use crate::release;
 use crate::topology::{self, BOUNCER_SERVICE, MASTER_SERVICE, POOL_SERVICE};
 use crate::workdir;
 
@@ -140,7 +141,11 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::Restart { id } => on_container(project, there, "restart", &topology::service(*id)).await,
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
         Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
-        Step::Detach { id } => detach(project, there, *id).await,
+        Step::Detach { id } => {
+            detach(project, there, *id).await?;
+            // Whoever takes it out means to stop it, or does not know when it stops.
+            release::release(project, there, *id).await.map(drop)
+        }
         Step::Rebuild { id } => {
             rebuild::set_aside(project, there, *id).await?;
             on_container(project, there, "start", &topology::service(*id)).await

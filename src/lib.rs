@@ -39,6 +39,7 @@ mod prove;
 mod quorum;
 mod rebuild;
 mod reconcile;
+mod release;
 pub mod render;
 mod roster;
 mod rotation;

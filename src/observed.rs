@@ -62,6 +62,13 @@ impl Container {
         inner.split('/').next()?.parse().ok()
     }
 
+    /// The port of the machine by which it publishes `inner`, while it runs.
+    pub fn outer_port(&self, inner: u16) -> Option<u16> {
+        let (before, _) = self.ports.split_once(&format!("->{inner}/tcp"))?;
+        let port = before.rsplit(':').next()?.parse().ok()?;
+        self.is_running().then_some(port)
+    }
+
     /// Its entrypoint refused to start, for a reason that stays.
     pub fn has_refused(&self) -> bool {
         !self.is_running() && self.status.contains(REFUSAL)
@@ -300,8 +307,12 @@ mod tests {
     fn a_published_port_leads_inside() {
         let container = Container {
             ports: "0.0.0.0:15000->5433/tcp, 127.0.0.1:5000->5432/tcp".into(),
+            state: "running".into(),
             ..Container::default()
         };
+        assert_eq!(container.outer_port(5432), Some(5000));
+        assert_eq!(container.outer_port(5433), Some(15000));
+        assert_eq!(container.outer_port(432), None);
         assert_eq!(container.inner_port(5000), Some(5432));
         assert_eq!(container.inner_port(15000), Some(5433));
         assert_eq!(container.inner_port(500), None);

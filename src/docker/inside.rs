@@ -63,6 +63,14 @@ pub fn logins_over(container: &str, limit: u64, detached: Option<u32>) -> Argv {
         .and(detached.map(|id| id.to_string()))
 }
 
+/// A Perl program with these arguments, as `postgres` in a container, with our standard input.
+pub fn perl(container: &str, program: &str, words: &[String]) -> Argv {
+    docker()
+        .and(["exec", "--interactive", "--user", "postgres", container])
+        .and(["perl", "-e", program, "--"])
+        .and(words)
+}
+
 /// Clients that are connected, and those of them that wait, from PgBouncer's `SHOW POOLS`.
 pub fn parse_bouncer_pools(output: &str) -> Option<(u32, u32)> {
     let mut lines = output.lines();

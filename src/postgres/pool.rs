@@ -44,6 +44,26 @@ impl Session {
         Ok(rows.iter().filter_map(weighs).any(|weighs| weighs))
     }
 
+    /// The processes that serve a client and have a connection to this node, and the server's process of each.
+    pub async fn holders(&mut self, id: u32) -> Result<Vec<(u32, u32)>, Silence> {
+        let rows = self.query("SHOW POOL_POOLS").await?;
+        let holder = |row: &SimpleQueryRow| {
+            let number = |column: &str| row.try_get(column).ok()??.parse::<u32>().ok();
+            let is_one = number("pool_connected") == Some(1) && number("backend_id") == Some(id);
+            is_one.then_some((
+                number("pool_pid")?,
+                number("pool_backendpid").filter(|pid| *pid > 0)?,
+            ))
+        };
+        Ok(rows.iter().filter_map(holder).collect())
+    }
+
+    /// Ends a session of this server, and waits for its end, 2 s at most.
+    pub async fn terminate(&mut self, pid: u32) -> Result<(), Silence> {
+        let sql = format!("SELECT pg_terminate_backend({pid}, 2000)");
+        self.query(&sql).await.map(drop)
+    }
+
     /// How many sessions of clients that are connected read from these nodes: detaching one ends them.
     pub async fn assigned(&mut self, ids: &[u32]) -> Result<usize, Silence> {
         let rows = self.query("SHOW POOL_POOLS").await?;

@@ -1,0 +1,67 @@
+//! Ending the pool's connections to a node that is about to stop, without a client noticing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::docker;
+use crate::observe;
+use crate::observed::Containers;
+use crate::postgres::Session;
+use crate::process;
+use crate::project::Project;
+use crate::topology::{self, POOL_SERVICE};
+
+/// Inside every node's container.
+const SERVER_PORT: u16 = 5432;
+
+const RELEASE: &str = include_str!("release/release.pl");
+
+/// A session must be between two messages of its client once in that time; then it takes some 10 ms.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// For `docker exec` itself.
+const EXEC_LIMIT: Duration = Duration::from_secs(10);
+
+/// Has every session of Pgpool-II that serves a client, and has a connection to this node beside others, go on without.
+///
+/// New ones must not get one any more: the node is out of the pool. Gives back how many sessions were at work all the
+/// time: one that reads from another node may be cut when its query ends. A node or a pool that does not answer is let be.
+///
+/// # Errors
+/// The pool's container does not do it.
+pub async fn release(project: &Project, there: &Containers, id: u32) -> Result<usize> {
+    let endpoint = |port| observe::endpoint(project, port);
+    let service = topology::service(id);
+    // It may be one that the wanted cluster has no more.
+    let Some(port) = there.get(&service).and_then(|node| node.outer_port(SERVER_PORT)) else {
+        return Ok(0);
+    };
+    let mut pool = Session::fresh(endpoint(project.topology.pool_port)).patient();
+    let holders: BTreeMap<u32, u32> = match pool.holders(id).await {
+        Ok(holders) => holders.into_iter().collect(),
+        Err(_) => return Ok(0),
+    };
+    let mut server = Session::fresh(endpoint(port));
+    if holders.is_empty() || server.log_in().await.is_err() {
+        return Ok(0);
+    }
+    let container = there.get(POOL_SERVICE).context("the pool has no container")?;
+    let processes = holders.keys().map(u32::to_string);
+    let words = [LIMIT.as_secs().to_string(), service];
+    let words: Vec<String> = words.into_iter().chain(processes).collect();
+    let argv = docker::perl(&container.id, RELEASE, &words);
+    let mut left = 0;
+    let end = async |line: &str| {
+        if let Some(count) = line.strip_suffix(" left") {
+            left = count.parse()?;
+        } else if let Some(backend) = holders.get(&line.parse()?) {
+            // One that does not end in time would end with the server.
+            let _ = server.terminate(*backend).await;
+        }
+        Ok("\n".to_owned())
+    };
+    process::converse(&argv, &project.topology.folder, end, LIMIT + EXEC_LIMIT).await?;
+    Ok(left)
+}

@@ -1,0 +1,86 @@
+# Ends what processes of Pgpool-II have with a node that is about to stop; runs as its user, inside its container.
+#
+# A server that stops says so on each of its connections. A process that reads that together with the answer to what it
+# has just asked (each Sync goes to every node) waits for one answer more, for ever, and its client with it. So
+# each is stopped at a moment when nothing is under way between it and the node: when it waits for its client, or,
+# for a while already, for another node, and has read what this one had to say. Its number is printed, whoever started
+# this ends the server's side, and says so by a line: the process goes on, and reads of the end where it expects that.
+# At last comes the number of processes whose moment did not come.
+use strict;
+use warnings;
+use Time::HiRes qw(time sleep);
+
+my ($limit, $host, @left) = @ARGV;      # seconds; the node; the processes that have a client and a connection to it
+my $address = gethostbyname $host or die "$host has no address\n";
+my $node = sprintf '%08X:%04X', unpack('L', $address), 5432;
+my $end = time + $limit;
+my $while = 0.02;                       # seconds: by then every node but the one that works has answered
+my $blink = 60_000;                     # nanoseconds of work: nobody wakes up, reads and writes in less
+my ($stopped, %open, %runs, %since);
+
+$| = 1;
+$SIG{$_} = sub { exit 1 } for qw(HUP INT PIPE TERM);
+END { go_on() }
+
+sub go_on { kill 'CONT', $stopped if $stopped; $stopped = undef }
+
+# A file of /proc as it is now, empty where it is no more. To open one takes a hundred times as long as to read it.
+sub text {
+  my ($name, $text) = ($_[0], '');
+  return '' unless $open{$name} || sysopen $open{$name}, "/proc/$name", 0;
+  sysseek $open{$name}, 0, 0;
+  1 while sysread $open{$name}, $text, 65536, length $text;
+  return $text;
+}
+
+# For how many nanoseconds it ran, and how often.
+sub ran { return (split(' ', text("$_[0]/schedstat")), 0, 0, 0)[0, 2] }
+
+# In the middle of a query it may wait for several as well.
+sub waits_for_client { my $pid = shift; return is_in($pid, 'poll|select') && title($pid) =~ / idle( in transaction)? *\0*$/ }
+sub waits_for_node { my $pid = shift; return time - $since{$pid} > $while && is_in($pid, 'wait_woken|wait_data|recv') }
+sub is_in { return text("$_[0]/wchan") =~ /$_[1]/ }
+sub title { return text("$_[0]/cmdline") }
+
+# There is something to read from the node.
+sub has_unread { # PROCESS
+  my %sockets = map { (readlink // '') =~ /^socket:\[(\d+)\]/ ? ($1 => 1) : () } glob "/proc/$_[0]/fd/*";
+  my $connections = text('net/tcp');
+  while ($connections =~ / $node [0-9A-F]{2} [0-9A-F]+:(?!0+ )[0-9A-F]+ \S+ \S+ +\d+ +\d+ (\d+) /g) {
+    return 1 if $sockets{$1};
+  }
+  return 0;
+}
+
+# Stops it where it waits. If it woke up before it stood, or an answer comes, it goes on.
+sub hold { # PROCESS
+  my $pid = shift;
+  my ($work, $runs) = ran($pid);
+  if ($runs != ($runs{$pid} // -1)) { $runs{$pid} = $runs; $since{$pid} = time }
+  return 0 if !waits_for_client($pid) && !waits_for_node($pid);
+  $stopped = $pid;
+  kill 'STOP', $pid;
+  for (1 .. 100) { last if text("$pid/stat") =~ /\) T/; sleep 0.0001 }
+  my ($more, $again) = ran($pid);
+  if ($again - $runs <= 1 && $more - $work < $blink) {
+    sleep 0.002;
+    return 1 if !has_unread($pid);
+  }
+  go_on();
+  return 0;
+}
+
+while (@left && time < $end) {
+  my @still;
+  for my $pid (@left) {
+    # One that has no client any more has nothing under way, and looks at its connections before the next.
+    next if title($pid) =~ /^(pgpool: wait for .*)?\0*$/s;
+    push @still, $pid and next if !hold($pid);
+    print "$pid\n";
+    exit 1 unless defined <STDIN>;
+    go_on();
+  }
+  @left = @still;
+  sleep 0.0005 if @left;
+}
+print scalar(@left), " left\n";
