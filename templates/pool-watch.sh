@@ -18,6 +18,7 @@ declare -A answers                      # by host: its own answer to the last pr
 declare -A streams lives                # by application name, what the primary says of it, and heard of it just now
 declare -A points good need why         # by host: of failure; looks in a row that were good; how many it needs
 declare -A tried leaves                 # by host: was put back, and has not been seen in the pool since; runs empty
+hung=' '                                # processes that wait for a node, and how often they had run
 hosts=() primary='' refused=0 look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
 known=no                                # whether the primary has told in this look
 troubled=''                             # not all is well
@@ -246,6 +247,59 @@ free_the_stuck() {
   if ((lost * 2 >= clients)); then restart_pool "$lost of its processes were lost to frozen nodes"; fi
 }
 
+# A server that stops says so on each connection. Who reads that together with the answer to what it has just asked
+# waits for one answer more, for ever; `pgcluster` avoids it where it stops one. Who has not moved since the last time,
+# waits for a node, and has nothing under way with any is ended, so that its client hears of it.
+end_the_hung() {
+  local connections process title where runs ports now='' working count=0
+  IFS= read -rd '' connections </proc/net/tcp
+  if [[ $connections != *':1538 08 '* ]]; then hung=''; return; fi # no server has closed a connection that is there
+  for process in /proc/[0-9]*; do
+    title='' where=''
+    { IFS= read -rd '' title <"$process/cmdline"; IFS= read -rd '' where <"$process/wchan"; } 2>/dev/null
+    if [[ $title == 'pgpool: '* && $where =~ wait_woken|wait_data|recv ]]; then
+      { read -r _ _ runs <"$process/schedstat"; } 2>/dev/null
+      now+=" ${process#/proc/}:$runs "
+    fi
+  done
+  for process in $now; do
+    if [[ $hung != *" $process "* ]]; then continue; fi
+    ports=$(ports_of "${process%:*}")
+    if [[ -z $ports ]]; then continue; fi
+    if [[ -z ${working-} ]]; then working=$(working_ports) || break; fi
+    if ! [[ " $working " =~ \ (${ports// /|})\  ]] && kill -KILL "${process%:*}" 2>/dev/null; then count=$((count + 1)); fi
+  done
+  hung=$now lost=$((lost + count))
+  if ((count > 0)); then say "ended $count connections that waited for a server that has gone"; fi
+}
+
+# Of a process with a connection that the server has closed: those by which it reaches the others.
+ports_of() { # PROCESS
+  local port ports=''
+  # shellcheck disable=SC2012
+  for port in $(ls -l "/proc/$1/fd" 2>/dev/null | awk '
+    NR == FNR { if (match($0, /socket:\[[0-9]+/)) mine[substr($0, RSTART + 8, RLENGTH - 8)]; next }
+    $3 ~ /:1538$/ && $10 in mine { if ($4 == "08") closed = 1; split($2, at, ":"); if ($4 == "01") found = found " " at[2] }
+    END { if (closed) print found }' - /proc/net/tcp); do
+    ports+=" $((16#$port))"
+  done
+  printf '%s' "${ports# }"
+}
+
+# By which a node does something for the pool now; fails where one does not tell, or not of everyone.
+working_ports() {
+  local host answer
+  for host in "${hosts[@]}"; do
+    if ! is_up "$host"; then continue; fi
+    answer=$(PGPASSFILE=$private/pgpass PGCONNECT_TIMEOUT=3 PGOPTIONS=-cstatement_timeout=3s psql -XAtqw -h "$host" \
+      -U "$POOL_USER" -d postgres -c "SELECT client_port FROM pg_stat_activity
+        WHERE client_addr = inet_client_addr() AND state NOT IN ('idle', 'idle in transaction', 'idle in transaction (aborted)')
+        AND 1 / pg_has_role('pg_read_all_stats', 'USAGE')::int = 1" 2>/dev/null) ||
+      return 1
+    printf '%s ' "${answer//$'\n'/ }"
+  done
+}
+
 restart_pool() { # WHY: its container starts again when Pgpool-II ends
   local main
   say "restarting the pool: $1"
@@ -321,6 +375,7 @@ watch() {
     # Only now, where there was no session or it has just failed.
     if [[ $known == no && -n $primary ]]; then ask_primary; fi
     if [[ -n $stuck ]]; then free_the_stuck; fi
+    if ((look % 3 == 0)); then end_the_hung; fi
     if someone_came || ((SECONDS - viewed >= 60 || stale && look >= next)); then
       if view_pool; then unseen=0
       else stale=1 unseen=$((unseen + 1)) next=$((look + (unseen < 5 ? unseen : 10)))

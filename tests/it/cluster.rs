@@ -1,6 +1,7 @@
 //! The harness of the scenarios: a real cluster in a folder of its own, of which nothing stays but, after a failure,
 //! what shows its cause.
 
+mod busy;
 mod crowd;
 mod drivers;
 mod engine;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Once;
 
+pub use busy::Busy;
 pub use drivers::drivers;
 pub use engine::docker;
 pub use meter::{LOG_EVERYTHING, Meter};

@@ -1,5 +1,6 @@
 //! What users rely on, tried on real containers. Each scenario reads as the story of one user.
 
+mod busy;
 mod cache;
 mod compose_only;
 mod consistency;

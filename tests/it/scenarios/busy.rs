@@ -1,0 +1,74 @@
+//! Clients that are at work while a replica goes from which they do not read. Each node hears of each of their queries.
+
+use crate::cluster::{Busy, Cluster, docker, eventually};
+
+#[test]
+fn who_reads_elsewhere_goes_on_in_session_mode() {
+    let Some(cluster) = Cluster::new("busy session") else {
+        return;
+    };
+    cluster.up(2);
+    let clients = shared_out(&cluster);
+    let doomed = clients
+        .readers()
+        .iter()
+        .filter(|reader| *reader == "slave2")
+        .count();
+
+    cluster
+        .run(["scale", "--remove", "slave-2", "--drain-timeout", "1"])
+        .exits(0)
+        .says(&format!("{doomed} session"));
+
+    let cut = clients.go_on();
+    assert!(cut.iter().all(|cut| cut.starts_with("slave2:")), "{cut:?}");
+    assert_eq!(cut.len(), doomed, "{cut:?}");
+}
+
+#[test]
+fn nobody_is_cut_behind_pgbouncer() {
+    let Some(cluster) = Cluster::new("busy transaction") else {
+        return;
+    };
+    cluster.settings([("CONNECTION_MODE", "transaction")]);
+    cluster.up(2);
+    let clients = Busy::start(&cluster.login("pool"), 12);
+
+    for replicas in ["1", "2", "1"] {
+        cluster
+            .run(["scale", replicas])
+            .exits(0)
+            .says("no session was cut");
+        assert_eq!(clients.go_on(), [""; 0], "at {replicas}");
+    }
+    cluster.run(["restart", "slave-1"]).exits(0);
+    assert_eq!(clients.go_on(), [""; 0], "after a restart");
+}
+
+/// Pgpool-II leaves clients waiting for ever then; the watcher ends those sessions.
+#[test]
+fn nobody_hangs_when_a_replica_stops_by_itself() {
+    let Some(cluster) = Cluster::new("busy stop") else {
+        return;
+    };
+    cluster.up(2);
+    let clients = shared_out(&cluster);
+
+    docker(["restart", &cluster.container("postgres-slave2").id]);
+
+    clients.go_on();
+    cluster.replicates_again_to(2);
+}
+
+/// Some that read from each replica.
+fn shared_out(cluster: &Cluster) -> Busy {
+    let mut clients = None;
+    eventually("both replicas read", 30, true, || {
+        let started = Busy::start(&cluster.login("pool"), 12);
+        let readers = started.readers();
+        clients = Some(started);
+        let reads = |replica: &str| readers.iter().filter(|reader| *reader == replica).count() > 2;
+        reads("slave1") && reads("slave2")
+    });
+    clients.expect("clients")
+}
