@@ -144,7 +144,8 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::Detach { id } => {
             detach(project, there, *id).await?;
             // Whoever takes it out means to stop it, or does not know when it stops.
-            release::release(project, there, *id).await.map(drop)
+            release::release(project, there, *id).await;
+            Ok(())
         }
         Step::Rebuild { id } => {
             rebuild::set_aside(project, there, *id).await?;

@@ -26,42 +26,38 @@ const EXEC_LIMIT: Duration = Duration::from_secs(10);
 
 /// Has every session of Pgpool-II that serves a client, and has a connection to this node beside others, go on without.
 ///
-/// New ones must not get one any more: the node is out of the pool. Gives back how many sessions were at work all the
-/// time: one that reads from another node may be cut when its query ends. A node or a pool that does not answer is let be.
-///
-/// # Errors
-/// The pool's container does not do it.
-pub async fn release(project: &Project, there: &Containers, id: u32) -> Result<usize> {
+/// New ones must not get one any more: the node is out of the pool. One that is at work all the time is left to the
+/// pool's watcher, which ends it where it hangs afterwards; and so are all where the node, the pool or its container
+/// does not do its part.
+pub async fn release(project: &Project, there: &Containers, id: u32) {
+    let _ = each_holder(project, there, id).await;
+}
+
+async fn each_holder(project: &Project, there: &Containers, id: u32) -> Result<()> {
     let endpoint = |port| observe::endpoint(project, port);
     let service = topology::service(id);
     // It may be one that the wanted cluster has no more.
     let Some(port) = there.get(&service).and_then(|node| node.outer_port(SERVER_PORT)) else {
-        return Ok(0);
+        return Ok(());
     };
     let mut pool = Session::fresh(endpoint(project.topology.pool_port)).patient();
-    let holders: BTreeMap<u32, u32> = match pool.holders(id).await {
-        Ok(holders) => holders.into_iter().collect(),
-        Err(_) => return Ok(0),
-    };
+    let holders = pool.holders(id).await.unwrap_or_default();
+    let holders: BTreeMap<u32, u32> = holders.into_iter().collect();
     let mut server = Session::fresh(endpoint(port));
     if holders.is_empty() || server.log_in().await.is_err() {
-        return Ok(0);
+        return Ok(());
     }
     let container = there.get(POOL_SERVICE).context("the pool has no container")?;
     let processes = holders.keys().map(u32::to_string);
     let words = [LIMIT.as_secs().to_string(), service];
     let words: Vec<String> = words.into_iter().chain(processes).collect();
     let argv = docker::perl(&container.id, RELEASE, &words);
-    let mut left = 0;
     let end = async |line: &str| {
-        if let Some(count) = line.strip_suffix(" left") {
-            left = count.parse()?;
-        } else if let Some(backend) = holders.get(&line.parse()?) {
+        if let Some(backend) = holders.get(&line.parse()?) {
             // One that does not end in time would end with the server.
             let _ = server.terminate(*backend).await;
         }
         Ok("\n".to_owned())
     };
-    process::converse(&argv, &project.topology.folder, end, LIMIT + EXEC_LIMIT).await?;
-    Ok(left)
+    process::converse(&argv, &project.topology.folder, end, LIMIT + EXEC_LIMIT).await
 }

@@ -5,7 +5,6 @@
 # each is stopped at a moment when nothing is under way between it and the node: when it waits for its client, or,
 # for a while already, for another node, and has read what this one had to say. Its number is printed, whoever started
 # this ends the server's side, and says so by a line: the process goes on, and reads of the end where it expects that.
-# At last comes the number of processes whose moment did not come.
 use strict;
 use warnings;
 use Time::HiRes qw(time sleep);
@@ -83,4 +82,3 @@ while (@left && time < $end) {
   @left = @still;
   sleep 0.0005 if @left;
 }
-print scalar(@left), " left\n";
