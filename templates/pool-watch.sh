@@ -18,6 +18,7 @@ declare -A answers                      # by host: its own answer to the last pr
 declare -A streams lives                # by application name, what the primary says of it, and heard of it just now
 declare -A points good need why         # by host: of failure; looks in a row that were good; how many it needs
 declare -A tried leaves                 # by host: was put back, and has not been seen in the pool since; runs empty
+session_of_client='pgpool: .+ ([0-9a-f.:]+\([0-9]+\)|\[local\]) ' # the title of a process: user, database, from where
 hung=' '                                # processes that wait for a node, and how often they had run
 hosts=() primary='' refused=0 look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
 known=no                                # whether the primary has told in this look
@@ -256,8 +257,10 @@ end_the_hung() {
   if [[ $connections != *':1538 08 '* ]]; then hung=''; return; fi # no server has closed a connection that is there
   for process in /proc/[0-9]*; do
     title='' where=''
-    { IFS= read -rd '' title <"$process/cmdline"; IFS= read -rd '' where <"$process/wchan"; } 2>/dev/null
-    if [[ $title == 'pgpool: '* && $where =~ wait_woken|wait_data|recv ]]; then
+    { IFS= read -rd '' title <"$process/cmdline"; } 2>/dev/null
+    if [[ ! $title =~ ^$session_of_client ]]; then continue; fi
+    { IFS= read -rd '' where <"$process/wchan"; } 2>/dev/null
+    if [[ $where =~ wait_woken|wait_data|recv ]]; then
       { read -r _ _ runs <"$process/schedstat"; } 2>/dev/null
       now+=" ${process#/proc/}:$runs "
     fi
@@ -291,6 +294,7 @@ working_ports() {
   local host answer
   for host in "${hosts[@]}"; do
     if ! is_up "$host"; then continue; fi
+    if [[ ${answers[$host]-} != well ]]; then return 1; fi
     answer=$(PGPASSFILE=$private/pgpass PGCONNECT_TIMEOUT=3 PGOPTIONS=-cstatement_timeout=3s psql -XAtqw -h "$host" \
       -U "$POOL_USER" -d postgres -c "SELECT client_port FROM pg_stat_activity
         WHERE client_addr = inet_client_addr() AND state NOT IN ('idle', 'idle in transaction', 'idle in transaction (aborted)')
@@ -375,7 +379,7 @@ watch() {
     # Only now, where there was no session or it has just failed.
     if [[ $known == no && -n $primary ]]; then ask_primary; fi
     if [[ -n $stuck ]]; then free_the_stuck; fi
-    if ((look % 3 == 0)); then end_the_hung; fi
+    if ((look % 5 == 0)); then end_the_hung; fi
     if someone_came || ((SECONDS - viewed >= 60 || stale && look >= next)); then
       if view_pool; then unseen=0
       else stale=1 unseen=$((unseen + 1)) next=$((look + (unseen < 5 ? unseen : 10)))
