@@ -73,7 +73,7 @@ while (@left && time < $end) {
   my @still;
   for my $pid (@left) {
     # One that has no client any more has nothing under way, and looks at its connections before the next.
-    next if title($pid) =~ /^(pgpool: wait for .*)?\0*$/s;
+    next if title($pid) !~ /^pgpool: (?!wait for )/;
     push @still, $pid and next if !hold($pid);
     print "$pid\n";
     exit 1 unless defined <STDIN>;
