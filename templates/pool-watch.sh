@@ -269,8 +269,8 @@ end_the_hung() {
     if [[ $hung != *" $process "* ]]; then continue; fi
     ports=$(ports_of "${process%:*}")
     if [[ -z $ports ]]; then continue; fi
-    if [[ -z ${working-} ]]; then working=$(working_ports) || break; fi
-    if ! [[ " $working " =~ \ (${ports// /|})\  ]] && kill -KILL "${process%:*}" 2>/dev/null; then count=$((count + 1)); fi
+    if [[ -z ${working-} ]]; then working=" $(working_ports)" || break; fi
+    if ! [[ $working =~ \ (${ports// /|})\  ]] && kill -KILL "${process%:*}" 2>/dev/null; then count=$((count + 1)); fi
   done
   hung=$now lost=$((lost + count))
   if ((count > 0)); then say "ended $count connections that waited for a server that has gone"; fi
