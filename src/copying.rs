@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::docker;
 use crate::error::{Failure, Kind, Problem};
@@ -85,8 +85,11 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
     let mut words = vec!["bash", "-c", COPY, "copy-data"];
     words.extend(folders.iter().map(String::as_str));
     let argv = docker::helper_with_input(&topology.folder, &project.rendering.images.node, &words);
-    // It says one thing: that it has read everything. The label ends with an empty line.
-    let label = async |_: &str| Ok(session.stop_backup().await.map_err(failed)? + "\n\n");
+    let label = async |line: &str| {
+        ensure!(line == "copied", "the copy said `{line}`");
+        // It ends with an empty line.
+        Ok(session.stop_backup().await.map_err(failed)? + "\n\n")
+    };
     process::converse(&argv, &topology.folder, label, LIMIT).await?;
     Ok(None)
 }

@@ -18,7 +18,7 @@ declare -A answers                      # by host: its own answer to the last pr
 declare -A streams lives                # by application name, what the primary says of it, and heard of it just now
 declare -A points good need why         # by host: of failure; looks in a row that were good; how many it needs
 declare -A tried leaves                 # by host: was put back, and has not been seen in the pool since; runs empty
-session_of_client='pgpool: .+ ([0-9a-f.:]+\([0-9]+\)|\[local\]) ' # the title of a process: user, database, from where
+session_of_client='pgpool: .+ [0-9a-f.:]+\([0-9]+\) ' # the title of a process: user, database, from where
 hung=' '                                # processes that wait for a node, and how often they had run
 hosts=() primary='' refused=0 look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
 known=no                                # whether the primary has told in this look
@@ -245,7 +245,6 @@ free_the_stuck() {
   done
   stuck='' lost=$((lost + count))
   if ((count > 0)); then say "ended $count connections that waited for a frozen node"; fi
-  if ((lost * 2 >= clients)); then restart_pool "$lost of its processes were lost to frozen nodes"; fi
 }
 
 # A server that stops says so on each connection. Who reads that together with the answer to what it has just asked
@@ -256,13 +255,13 @@ end_the_hung() {
   IFS= read -rd '' connections </proc/net/tcp
   if [[ $connections != *':1538 08 '* ]]; then hung=''; return; fi # no server has closed a connection that is there
   for process in /proc/[0-9]*; do
-    title='' where=''
+    title='' where='' runs=''
     { IFS= read -rd '' title <"$process/cmdline"; } 2>/dev/null
     if [[ ! $title =~ ^$session_of_client ]]; then continue; fi
     { IFS= read -rd '' where <"$process/wchan"; } 2>/dev/null
     if [[ $where =~ wait_woken|wait_data|recv ]]; then
       { read -r _ _ runs <"$process/schedstat"; } 2>/dev/null
-      now+=" ${process#/proc/}:$runs "
+      if [[ -n $runs ]]; then now+=" ${process#/proc/}:$runs "; fi
     fi
   done
   for process in $now; do
@@ -270,7 +269,11 @@ end_the_hung() {
     ports=$(ports_of "${process%:*}")
     if [[ -z $ports ]]; then continue; fi
     if [[ -z ${working-} ]]; then working=" $(working_ports)" || break; fi
-    if ! [[ $working =~ \ (${ports// /|})\  ]] && kill -KILL "${process%:*}" 2>/dev/null; then count=$((count + 1)); fi
+    if [[ $working =~ \ (${ports// /|})\  ]]; then continue; fi
+    # It may have moved while the nodes were asked.
+    runs=''
+    { read -r _ _ runs <"/proc/${process%:*}/schedstat"; } 2>/dev/null
+    if [[ $runs == "${process#*:}" ]] && kill -KILL "${process%:*}" 2>/dev/null; then count=$((count + 1)); fi
   done
   hung=$now lost=$((lost + count))
   if ((count > 0)); then say "ended $count connections that waited for a server that has gone"; fi
@@ -295,7 +298,7 @@ working_ports() {
   for host in "${hosts[@]}"; do
     if ! is_up "$host"; then continue; fi
     if [[ ${answers[$host]-} != well ]]; then return 1; fi
-    answer=$(PGPASSFILE=$private/pgpass PGCONNECT_TIMEOUT=3 PGOPTIONS=-cstatement_timeout=3s psql -XAtqw -h "$host" \
+    answer=$(PGPASSFILE=$private/pgpass PGOPTIONS=-cstatement_timeout=3s timeout 4 psql -XAtqw -h "$host" \
       -U "$POOL_USER" -d postgres -c "SELECT client_port FROM pg_stat_activity
         WHERE client_addr = inet_client_addr() AND state NOT IN ('idle', 'idle in transaction', 'idle in transaction (aborted)')
         AND 1 / pg_has_role('pg_read_all_stats', 'USAGE')::int = 1" 2>/dev/null) ||
@@ -380,6 +383,7 @@ watch() {
     if [[ $known == no && -n $primary ]]; then ask_primary; fi
     if [[ -n $stuck ]]; then free_the_stuck; fi
     if ((look % 5 == 0)); then end_the_hung; fi
+    if ((lost * 2 >= clients)); then restart_pool "$lost of its processes were lost to nodes that froze or went"; fi
     if someone_came || ((SECONDS - viewed >= 60 || stale && look >= next)); then
       if view_pool; then unseen=0
       else stale=1 unseen=$((unseen + 1)) next=$((look + (unseen < 5 ? unseen : 10)))

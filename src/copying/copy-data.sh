@@ -46,7 +46,9 @@ pids=()
 for folder in "$@"; do copy "$folder" & pids+=($!); done
 for pid in "${pids[@]}"; do wait "$pid"; done
 echo copied
-label='' line=''
-while IFS= read -r line && [[ -n $line ]]; do label+=$line$'\n'; done
-[[ $label == *'START WAL LOCATION'* ]] || { echo "no backup label came" >&2; exit 1; }
+label='' ended=''
+while [[ -z $ended ]] && IFS= read -r line; do
+  if [[ -n $line ]]; then label+=$line$'\n'; else ended=1; fi
+done
+[[ -n $ended && $label == *'START WAL LOCATION'* ]] || { echo "no backup label came" >&2; exit 1; }
 for folder in "$@"; do finish "$folder"; done

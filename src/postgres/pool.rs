@@ -1,9 +1,13 @@
 //! What Pgpool-II says of its nodes and of the sessions that it has sent to them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Session, SimpleQueryRow};
 use crate::observed::{Backend, Silence};
+
+const TERMINATE_POLL: Duration = Duration::from_millis(2);
+const TERMINATE_LOOKS: u32 = 100;
 
 impl Session {
     /// The nodes as Pgpool has them; only for a session with Pgpool.
@@ -58,10 +62,18 @@ impl Session {
         Ok(rows.iter().filter_map(holder).collect())
     }
 
-    /// Ends a session of this server, and waits for its end, 2 s at most.
+    /// Ends a session of this server, and waits until it has said so to its client, a fifth of a second at most.
     pub async fn terminate(&mut self, pid: u32) -> Result<(), Silence> {
-        let sql = format!("SELECT pg_terminate_backend({pid}, 2000)");
-        self.query(&sql).await.map(drop)
+        self.query(&format!("SELECT pg_terminate_backend({pid})")).await?;
+        // The server's own wait looks each 100 ms.
+        for _ in 0..TERMINATE_LOOKS {
+            let there = format!("SELECT 1 FROM pg_stat_get_activity({pid})");
+            if self.query(&there).await?.is_empty() {
+                break;
+            }
+            tokio::time::sleep(TERMINATE_POLL).await;
+        }
+        Ok(())
     }
 
     /// How many sessions of clients that are connected read from these nodes: detaching one ends them.

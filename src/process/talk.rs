@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Join};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Join};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use super::{Argv, Failure, command, failed, not_started, too_slow};
@@ -49,23 +49,30 @@ pub async fn converse(
     let mut child = piped(argv, folder)?;
     let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
     let mut input = child.stdin.take().context("no input")?;
+    let mut errors = child.stderr.take().context("no errors")?;
+    // Read all the time: it would wait for that.
+    let complaints = async {
+        let mut text = Vec::new();
+        errors.read_to_end(&mut text).await.map(|_| text)
+    };
     let talk = async {
         while let Some(line) = lines.next_line().await? {
             let reply = reply(&line).await?;
             // A program that ended before it read says why itself.
             let _ = input.write_all(reply.as_bytes()).await;
         }
-        Ok::<_, anyhow::Error>(child.wait_with_output().await?)
+        Ok::<_, anyhow::Error>(child.wait().await?)
     };
-    let finished = tokio::time::timeout(limit, talk)
+    let both = async { tokio::try_join!(talk, async { Ok(complaints.await?) }) };
+    let (status, complaints) = tokio::time::timeout(limit, both)
         .await
         .map_err(|_| too_slow(argv, limit))??;
-    if finished.status.success() {
+    if status.success() {
         return Ok(());
     }
-    let lines = String::from_utf8_lossy(&finished.stderr);
+    let lines = String::from_utf8_lossy(&complaints);
     let lines = lines.lines().map(str::to_owned).collect();
-    Err(failed(argv, &finished.status.to_string(), lines).into())
+    Err(failed(argv, &status.to_string(), lines).into())
 }
 
 fn piped(argv: &Argv, folder: &Path) -> Result<Child, Failure> {

@@ -18,7 +18,7 @@ my $blink = 60_000;                     # nanoseconds of work: nobody wakes up, 
 my ($stopped, %open, %runs, %since);
 
 $| = 1;
-$SIG{$_} = sub { exit 1 } for qw(HUP INT PIPE TERM);
+$SIG{$_} = sub { exit 1 } for qw(ALRM HUP INT PIPE TERM);
 END { go_on() }
 
 sub go_on { kill 'CONT', $stopped if $stopped; $stopped = undef }
@@ -26,9 +26,13 @@ sub go_on { kill 'CONT', $stopped if $stopped; $stopped = undef }
 # A file of /proc as it is now, empty where it is no more. To open one takes a hundred times as long as to read it.
 sub text {
   my ($name, $text) = ($_[0], '');
-  return '' unless $open{$name} || sysopen $open{$name}, "/proc/$name", 0;
-  sysseek $open{$name}, 0, 0;
-  1 while sysread $open{$name}, $text, 65536, length $text;
+  if (!$open{$name} && !sysopen $open{$name}, "/proc/$name", 0) {
+    %open = ();                         # perhaps they are too many
+    sysopen $open{$name}, "/proc/$name", 0 or delete $open{$name};
+  }
+  my $file = $open{$name} or return '';
+  sysseek $file, 0, 0;
+  1 while sysread $file, $text, 65536, length $text;
   return $text;
 }
 
@@ -41,13 +45,15 @@ sub waits_for_node { my $pid = shift; return time - $since{$pid} > $while && is_
 sub is_in { return text("$_[0]/wchan") =~ /$_[1]/ }
 sub title { return text("$_[0]/cmdline") }
 
-# There is something to read from the node.
-sub has_unread { # PROCESS
-  my %sockets = map { (readlink // '') =~ /^socket:\[(\d+)\]/ ? ($1 => 1) : () } glob "/proc/$_[0]/fd/*";
+# Its connection to the node is there; as the second: and there is something to read from it.
+sub is_connected { return has_socket($_[0], '01 \S+') }
+sub has_unread { return has_socket($_[0], '01 [0-9A-F]+:(?!0+ )[0-9A-F]+') }
+
+sub has_socket { # PROCESS STATE
+  my ($pid, $state) = @_;
+  my %sockets = map { (readlink // '') =~ /^socket:\[(\d+)\]/ ? ($1 => 1) : () } glob "/proc/$pid/fd/*";
   my $connections = text('net/tcp');
-  while ($connections =~ / $node [0-9A-F]{2} [0-9A-F]+:(?!0+ )[0-9A-F]+ \S+ \S+ +\d+ +\d+ (\d+) /g) {
-    return 1 if $sockets{$1};
-  }
+  while ($connections =~ / $node $state \S+ \S+ +\d+ +\d+ (\d+) /g) { return 1 if $sockets{$1} }
   return 0;
 }
 
@@ -69,14 +75,19 @@ sub hold { # PROCESS
   return 0;
 }
 
+# What Pgpool-II tells of the others was once.
+@left = grep { is_connected($_) } @left;
 while (@left && time < $end) {
   my @still;
   for my $pid (@left) {
+    last if time >= $end;
     # One that has no client any more has nothing under way, and looks at its connections before the next.
     next if title($pid) !~ /^pgpool: (?!wait for )/;
     push @still, $pid and next if !hold($pid);
     print "$pid\n";
+    alarm 5;
     exit 1 unless defined <STDIN>;
+    alarm 0;
     go_on();
   }
   @left = @still;
