@@ -19,6 +19,7 @@ declare -A streams lives                # by application name, what the primary 
 declare -A points good need why         # by host: of failure; looks in a row that were good; how many it needs
 declare -A tried leaves                 # by host: was put back, and has not been seen in the pool since; runs empty
 session_of_client='pgpool: .+ [0-9a-f.:]+\([0-9]+\) ' # the title of a process: user, database, from where
+idle=' idle( in transaction)? *$'       # how the title of one that has answered its client ends
 hung=' '                                # processes that wait for a node, and how often they had run
 hosts=() primary='' refused=0 look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
 known=no                                # whether the primary has told in this look
@@ -251,15 +252,14 @@ free_the_stuck() {
 # waits for one answer more, for ever; `pgcluster` avoids it where it stops one. Who has not moved since the last time,
 # waits for a node, and has nothing under way with any is ended, so that its client hears of it.
 end_the_hung() {
-  local connections process title where runs ports now='' working count=0
-  IFS= read -rd '' connections </proc/net/tcp
-  if [[ $connections != *':1538 08 '* ]]; then hung=''; return; fi # no server has closed a connection that is there
+  local process title where runs ports now='' working count=0
   for process in /proc/[0-9]*; do
     title='' where='' runs=''
     { IFS= read -rd '' title <"$process/cmdline"; } 2>/dev/null
     if [[ ! $title =~ ^$session_of_client ]]; then continue; fi
     { IFS= read -rd '' where <"$process/wchan"; } 2>/dev/null
-    if [[ $where =~ wait_woken|wait_data|recv ]]; then
+    # Who is idle waits for its client as well, and so in another way.
+    if [[ $where =~ wait_woken|wait_data|recv || $where =~ poll|select && ! $title =~ $idle ]]; then
       { read -r _ _ runs <"$process/schedstat"; } 2>/dev/null
       if [[ -n $runs ]]; then now+=" ${process#/proc/}:$runs "; fi
     fi
@@ -279,14 +279,17 @@ end_the_hung() {
   if ((count > 0)); then say "ended $count connections that waited for a server that has gone"; fi
 }
 
-# Of a process with a connection that the server has closed: those by which it reaches the others.
+# Of a process with a connection that the server has closed, or that was reset and is in no table any more: those by
+# which it reaches the others.
 ports_of() { # PROCESS
   local port ports=''
   # shellcheck disable=SC2012
   for port in $(ls -l "/proc/$1/fd" 2>/dev/null | awk '
-    NR == FNR { if (match($0, /socket:\[[0-9]+/)) mine[substr($0, RSTART + 8, RLENGTH - 8)]; next }
-    $3 ~ /:1538$/ && $10 in mine { if ($4 == "08") closed = 1; split($2, at, ":"); if ($4 == "01") found = found " " at[2] }
-    END { if (closed) print found }' - /proc/net/tcp); do
+    FILENAME == "-" { if (match($0, /socket:\[[0-9]+/)) mine[substr($0, RSTART + 8, RLENGTH - 8)] = 1; next }
+    { inode = FILENAME ~ /unix/ ? $7 : $10; if (!(inode in mine)) next; mine[inode] = 0 }
+    $3 ~ /:1538$/ { if ($4 == "08") closed = 1; split($2, at, ":"); if ($4 == "01") found = found " " at[2] }
+    END { for (inode in mine) if (mine[inode]) closed = 1; if (closed) print found }
+    ' - /proc/net/tcp /proc/net/tcp6 /proc/net/unix); do
     ports+=" $((16#$port))"
   done
   printf '%s' "${ports# }"

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::sql::{Login, reason};
 
 /// Who has no answer to a query of 50 ms in this time hangs.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// While it is answered, every node has long told that it has nothing to do.
 const QUERY: &str = "SELECT 1 FROM pg_sleep(0.05)";
