@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -31,9 +31,7 @@ pub async fn feed(argv: &Argv, folder: &Path, input: &[u8], limit: Duration) -> 
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let lines = String::from_utf8_lossy(&output.stderr);
-    let lines = lines.lines().map(str::to_owned).collect();
-    Err(failed(argv, &output.status.to_string(), lines).into())
+    Err(complained(argv, output.status, &output.stderr).into())
 }
 
 /// Runs a program to its end, and writes to it after each line that it prints what `reply` has for that.
@@ -70,9 +68,16 @@ pub async fn converse(
     if status.success() {
         return Ok(());
     }
-    let lines = String::from_utf8_lossy(&complaints);
-    let lines = lines.lines().map(str::to_owned).collect();
-    Err(failed(argv, &status.to_string(), lines).into())
+    Err(complained(argv, status, &complaints).into())
+}
+
+fn complained(argv: &Argv, status: ExitStatus, complaints: &[u8]) -> Failure {
+    let lines = String::from_utf8_lossy(complaints);
+    failed(
+        argv,
+        &status.to_string(),
+        lines.lines().map(str::to_owned).collect(),
+    )
 }
 
 fn piped(argv: &Argv, folder: &Path) -> Result<Child, Failure> {
@@ -113,7 +118,7 @@ pub async fn interact(argv: &Argv, folder: &Path, variables: &[(&str, Option<OsS
 }
 
 #[cfg(unix)]
-fn code(status: std::process::ExitStatus) -> u8 {
+fn code(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
     let code = status.code().or(status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
@@ -121,7 +126,7 @@ fn code(status: std::process::ExitStatus) -> u8 {
 
 /// Windows has exit codes that do not fit: they stay failures.
 #[cfg(not(unix))]
-fn code(status: std::process::ExitStatus) -> u8 {
+fn code(status: ExitStatus) -> u8 {
     status
         .code()
         .and_then(|code| u8::try_from(code).ok())
