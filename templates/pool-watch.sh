@@ -18,7 +18,7 @@ declare -A answers                      # by host: its own answer to the last pr
 declare -A streams lives                # by application name, what the primary says of it, and heard of it just now
 declare -A points good need why         # by host: of failure; looks in a row that were good; how many it needs
 declare -A tried leaves                 # by host: was put back, and has not been seen in the pool since; runs empty
-session_of_client='pgpool: .+ [0-9a-f.:]+\([0-9]+\) ' # the title of a process: user, database, from where
+with_client='.+ [0-9a-f.:]+\([0-9]+\) ' # how the title of a process with a client begins: user, database, from where
 idle=' idle( in transaction)? *$'       # how the title of one that has answered its client ends
 hung=' '                                # processes that wait for a node, and how often they had run
 hosts=() primary='' refused=0 look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
@@ -228,11 +228,12 @@ put_back() { # HOST
   status[$1]=1 points[$1]=0
 }
 
-processes() { # TITLE: of Pgpool-II
+processes() { # PATTERN: those of Pgpool-II whose title begins so
   local process title
   for process in /proc/[0-9]*; do
+    title=''
     { IFS= read -rd '' title <"$process/cmdline"; } 2>/dev/null
-    if [[ $title == "pgpool: $1"* ]]; then printf '%s ' "${process#/proc/}"; fi
+    if [[ $title =~ ^'pgpool: '$1 ]]; then printf '%s ' "${process#/proc/}"; fi
   done
 }
 
@@ -252,16 +253,13 @@ free_the_stuck() {
 # waits for one answer more, for ever; `pgcluster` avoids it where it stops one. Who has not moved since the last time,
 # waits for a node, and has nothing under way with any is ended, so that its client hears of it.
 end_the_hung() {
-  local process title where runs ports now='' working count=0
-  for process in /proc/[0-9]*; do
-    title='' where='' runs=''
-    { IFS= read -rd '' title <"$process/cmdline"; } 2>/dev/null
-    if [[ ! $title =~ ^$session_of_client ]]; then continue; fi
-    { IFS= read -rd '' where <"$process/wchan"; } 2>/dev/null
+  local process title where ports now='' working count=0
+  for process in $(processes "$with_client"); do
+    title='' where=''
+    { IFS= read -rd '' title <"/proc/$process/cmdline"; IFS= read -rd '' where <"/proc/$process/wchan"; } 2>/dev/null
     # Who is idle waits for its client as well, and so in another way.
-    if [[ $where =~ wait_woken|wait_data|recv || $where =~ poll|select && ! $title =~ $idle ]]; then
-      { read -r _ _ runs <"$process/schedstat"; } 2>/dev/null
-      if [[ -n $runs ]]; then now+=" ${process#/proc/}:$runs "; fi
+    if [[ $where =~ wait_woken|wait_data|recv || $where =~ poll|select && ! $title =~ $idle ]] && runs "$process"; then
+      now+=" $process:$ran "
     fi
   done
   for process in $now; do
@@ -271,12 +269,19 @@ end_the_hung() {
     if [[ -z ${working-} ]]; then working=" $(working_ports)" || break; fi
     if [[ $working =~ \ (${ports// /|})\  ]]; then continue; fi
     # It may have moved while the nodes were asked.
-    runs=''
-    { read -r _ _ runs <"/proc/${process%:*}/schedstat"; } 2>/dev/null
-    if [[ $runs == "${process#*:}" ]] && kill -KILL "${process%:*}" 2>/dev/null; then count=$((count + 1)); fi
+    if runs "${process%:*}" && [[ $ran == "${process#*:}" ]] && kill -KILL "${process%:*}" 2>/dev/null; then
+      count=$((count + 1))
+    fi
   done
   hung=$now lost=$((lost + count))
   if ((count > 0)); then say "ended $count connections that waited for a server that has gone"; fi
+}
+
+# How often it has run, in `ran`; fails where that is not to be had.
+runs() { # PROCESS
+  ran=''
+  { read -r _ _ ran <"/proc/$1/schedstat"; } 2>/dev/null
+  [[ -n $ran ]]
 }
 
 # Of a process with a connection that the server has closed, or that was reset and is in no table any more: those by
