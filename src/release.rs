@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::docker;
 use crate::observe;
@@ -18,7 +18,7 @@ const SERVER_PORT: u16 = 5432;
 
 const RELEASE: &str = include_str!("release/release.pl");
 
-/// A session must be between two messages of its client once in that time; then it takes some 10 ms.
+/// A session must come to a moment when nothing is under way once in that time; then it takes some 10 ms.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// For `docker exec` itself.
@@ -53,11 +53,14 @@ async fn each_holder(project: &Project, there: &Containers, id: u32) -> Result<(
     let words: Vec<String> = words.into_iter().chain(processes).collect();
     let argv = docker::perl(&container.id, RELEASE, &words);
     let end = async |line: &str| {
-        if let Some(backend) = holders.get(&line.parse()?) {
-            // One that does not end in time would end with the server.
-            let _ = server.terminate(*backend).await;
-        }
-        Ok("\n".to_owned())
+        let [process, since, until] = line.split(' ').collect::<Vec<_>>()[..] else {
+            bail!("`{line}` is no process and two times");
+        };
+        let ended = match holders.get(&process.parse()?) {
+            Some(backend) => server.terminate(*backend, since.parse()?, until.parse()?).await,
+            None => Ok(false),
+        };
+        Ok(if ended == Ok(true) { "ended\n" } else { "\n" }.to_owned())
     };
     process::converse(&argv, &project.topology.folder, end, LIMIT + EXEC_LIMIT).await
 }

@@ -50,21 +50,25 @@ impl Session {
 
     /// The processes that serve a client and have a connection to this node, and the server's process of each.
     pub async fn holders(&mut self, id: u32) -> Result<Vec<(u32, u32)>, Silence> {
-        let rows = self.query("SHOW POOL_POOLS").await?;
-        let holder = |row: &SimpleQueryRow| {
-            let number = |column: &str| row.try_get(column).ok()??.parse::<u32>().ok();
-            let is_one = number("pool_connected") == Some(1) && number("backend_id") == Some(id);
-            is_one.then_some((
-                number("pool_pid")?,
-                number("pool_backendpid").filter(|pid| *pid > 0)?,
-            ))
-        };
-        Ok(rows.iter().filter_map(holder).collect())
+        let connected = self.connected().await?;
+        let here = connected
+            .into_iter()
+            .filter(|one| one.backend == id && one.server > 0);
+        Ok(here.map(|one| (one.process, one.server)).collect())
     }
 
-    /// Ends a session of this server, and waits until it has said so to its client, a fifth of a second at most.
-    pub async fn terminate(&mut self, pid: u32) -> Result<(), Silence> {
-        self.query(&format!("SELECT pg_terminate_backend({pid})")).await?;
+    /// Ends a session of this server that last answered between these two times (seconds, UNIX epoch), and waits until
+    /// it has said so to its client, a fifth of a second at most. Tells whether there was such a session.
+    pub async fn terminate(&mut self, pid: u32, since: f64, until: f64) -> Result<bool, Silence> {
+        let ended = self
+            .query(&format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity({pid})
+                 WHERE extract(epoch FROM state_change) BETWEEN {since} AND {until}"
+            ))
+            .await?;
+        if ended.is_empty() {
+            return Ok(false);
+        }
         // The server's own wait looks each 100 ms.
         for _ in 0..TERMINATE_LOOKS {
             let there = format!("SELECT 1 FROM pg_stat_get_activity({pid})");
@@ -73,22 +77,39 @@ impl Session {
             }
             tokio::time::sleep(TERMINATE_POLL).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// How many sessions of clients that are connected read from these nodes: detaching one ends them.
     pub async fn assigned(&mut self, ids: &[u32]) -> Result<usize, Silence> {
-        let rows = self.query("SHOW POOL_POOLS").await?;
-        let is_one = |row: &&SimpleQueryRow| {
-            let is = |column: &str, value: &str| row.try_get(column).ok().flatten() == Some(value);
-            let id = row.try_get("backend_id").ok().flatten();
-            let id = id.and_then(|id| id.parse::<u32>().ok());
-            is("pool_connected", "1")
-                && is("load_balance_node", "1")
-                && id.is_some_and(|id| ids.contains(&id))
-        };
-        Ok(rows.iter().filter(is_one).count())
+        let connected = self.connected().await?;
+        let is_one = |one: &&Connected| one.is_read && ids.contains(&one.backend);
+        Ok(connected.iter().filter(is_one).count())
     }
+
+    async fn connected(&mut self) -> Result<Vec<Connected>, Silence> {
+        let rows = self.query("SHOW POOL_POOLS").await?;
+        let connected = |row: &SimpleQueryRow| {
+            let number = |column: &str| row.try_get(column).ok()??.parse::<u32>().ok();
+            (number("pool_connected")? == 1).then_some(Connected {
+                process: number("pool_pid")?,
+                backend: number("backend_id")?,
+                server: number("pool_backendpid")?,
+                is_read: number("load_balance_node")? == 1,
+            })
+        };
+        Ok(rows.iter().filter_map(connected).collect())
+    }
+}
+
+/// What one of Pgpool-II's processes that serves a client has with a node.
+struct Connected {
+    process: u32,
+    backend: u32,
+    /// The server's process; 0 where there is no connection.
+    server: u32,
+    /// The client reads from there.
+    is_read: bool,
 }
 
 fn backend(row: &SimpleQueryRow) -> Option<(u32, Backend)> {

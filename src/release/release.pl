@@ -3,8 +3,9 @@
 # A server that stops says so on each of its connections. A process that reads that together with the answer to what it
 # has just asked (each Sync goes to every node) waits for one answer more, for ever, and its client with it. So
 # each is stopped at a moment when nothing is under way between it and the node: when it waits for its client, or,
-# for a while already, for another node, and has read what this one had to say. Its number is printed, whoever started
-# this ends the server's side, and says so by a line: the process goes on, and reads of the end where it expects that.
+# for a while already, for another node, and has read what this one had to say. Printed are its number, since when the
+# node must have answered, and when there was nothing to read. Whoever started this ends the server's side if that
+# last answered between the two, and says `ended`; the process goes on, and reads of the end where it expects that.
 use strict;
 use warnings;
 use Time::HiRes qw(time sleep);
@@ -13,9 +14,11 @@ my ($limit, $host, @left) = @ARGV;      # seconds; the node; the processes that 
 my $address = gethostbyname $host or die "$host has no address\n";
 my $node = sprintf '%08X:%04X', unpack('L', $address), 5432;
 my $end = time + $limit;
-my $while = 0.02;                       # seconds: by then every node but the one that works has answered
+my $while = 0.02;                       # seconds: by then the nodes that have no work have mostly answered
+my $long = 0.3;                         # and by then surely
 my $blink = 60_000;                     # nanoseconds of work: nobody wakes up, reads and writes in less
-my ($stopped, %open, %runs, %since);
+my ($stopped, %open, %runs, %looked);   # the last by process: how often it had run, and when that was looked at
+my (%still, %moved);                    # since when it has been seen not to run, and when it may last have
 
 $| = 1;
 $SIG{$_} = sub { exit 1 } for qw(ALRM HUP INT PIPE TERM);
@@ -41,7 +44,10 @@ sub ran { return (split(' ', text("$_[0]/schedstat")), 0, 0, 0)[0, 2] }
 
 # In the middle of a query it may wait for several as well.
 sub waits_for_client { my $pid = shift; return is_in($pid, 'poll|select') && title($pid) =~ / idle( in transaction)? *\0*$/ }
-sub waits_for_node { my $pid = shift; return time - $since{$pid} > $while && is_in($pid, 'wait_woken|wait_data|recv') }
+sub waits_for_node {
+  my $pid = shift;
+  return time - $still{$pid} > ($moved{$pid} ? $while : $long) && is_in($pid, 'wait_woken|wait_data|recv');
+}
 sub is_in { return text("$_[0]/wchan") =~ /$_[1]/ }
 sub title { return text("$_[0]/cmdline") }
 
@@ -57,22 +63,37 @@ sub has_socket { # PROCESS STATE
   return 0;
 }
 
-# Stops it where it waits. If it woke up before it stood, or an answer comes, it goes on.
+# Stops it where it waits, and tells as above. If it woke up before it stood, or an answer comes, it goes on.
 sub hold { # PROCESS
   my $pid = shift;
   my ($work, $runs) = ran($pid);
-  if ($runs != ($runs{$pid} // -1)) { $runs{$pid} = $runs; $since{$pid} = time }
-  return 0 if !waits_for_client($pid) && !waits_for_node($pid);
+  if ($runs != ($runs{$pid} // -1)) { $still{$pid} = time; $moved{$pid} = $looked{$pid} // 0 }
+  $runs{$pid} = $runs;
+  $looked{$pid} = time;
+  my $for_client = waits_for_client($pid);
+  return if !$for_client && !waits_for_node($pid);
   $stopped = $pid;
   kill 'STOP', $pid;
   for (1 .. 100) { last if text("$pid/stat") =~ /\) T/; sleep 0.0001 }
   my ($more, $again) = ran($pid);
   if ($again - $runs <= 1 && $more - $work < $blink) {
     sleep 0.002;
-    return 1 if !has_unread($pid);
+    my $now = time;
+    # Between writing down that it is done and saying so, the server may have to wait for a processor.
+    my ($since, $until) = $for_client ? (0, $now) : ($moved{$pid}, $now - 0.005);
+    return "$pid $since $until" if !has_unread($pid);
   }
   go_on();
-  return 0;
+  delete $looked{$pid};                 # it runs again because of us
+  return;
+}
+
+sub asked { # LINE: what was said to it
+  print "$_[0]\n";
+  alarm 5;
+  my $answer = <STDIN> // exit 1;
+  alarm 0;
+  return $answer;
 }
 
 # What Pgpool-II tells of the others was once.
@@ -83,12 +104,10 @@ while (@left && time < $end) {
     last if time >= $end;
     # One that has no client any more has nothing under way, and looks at its connections before the next.
     next if title($pid) !~ /^pgpool: (?!wait for )/;
-    push @still, $pid and next if !hold($pid);
-    print "$pid\n";
-    alarm 5;
-    exit 1 unless defined <STDIN>;
-    alarm 0;
+    my $held = hold($pid);
+    my $ended = $held && asked($held) =~ /ended/;
     go_on();
+    push @still, $pid if !$ended && (!$held || is_connected($pid));
   }
   @left = @still;
   sleep 0.0005 if @left;
