@@ -1,5 +1,5 @@
-//! Where QUERY_CACHE=all gives wrong answers: what the databases of the running cluster have that Pgpool-II cannot
-//! see, and that only QUERY_CACHE_TTL ends.
+//! Where the query cache gives wrong answers: with clients that pipeline; and with QUERY_CACHE=all what the databases
+//! of the running cluster have that Pgpool-II cannot see, and that only QUERY_CACHE_TTL ends.
 
 use futures_util::future::join_all;
 
@@ -8,7 +8,7 @@ use crate::observe;
 use crate::observed::Silence;
 use crate::postgres::Session;
 use crate::project::Project;
-use crate::settings::QueryCache;
+use crate::settings::{Choice, QueryCache};
 
 /// Something in a database that the query cache does not see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,12 +92,19 @@ pub fn refuse_mixed(found: &[Found]) -> Result<(), Failure> {
     Failure::unless_empty(Kind::Input, problems)
 }
 
-/// What may be late by as much as QUERY_CACHE_TTL, a line each.
+/// What may be wrong, or late by as much as QUERY_CACHE_TTL, a line each.
 pub fn warnings(project: &Project, found: &[Found]) -> Vec<String> {
-    let late = found.iter().filter(|(hazard, _)| !hazard.mixes);
-    late.map(|(_, text)| {
+    let cache = project.settings.cache;
+    let mixed_up = (cache != QueryCache::Off).then(|| {
+        format!(
+            "QUERY_CACHE={}: a client that sends queries before it has read the answers to earlier ones (a pipeline, a \
+             driver's batch) may get the answers of others, and others its: use off unless none of yours does",
+            cache.word()
+        )
+    });
+    let late = found.iter().filter(|(hazard, _)| !hazard.mixes).map(|(_, text)| {
         let ttl = project.settings.cache_ttl;
         format!("QUERY_CACHE=all does not see this, for up to {ttl} s: {text}")
-    })
-    .collect()
+    });
+    mixed_up.into_iter().chain(late).collect()
 }

@@ -45,7 +45,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("CONNECTION_MODE", "session"),
     ("READ_CONSISTENCY", "eventual"),
     ("MAX_REPLICA_LAG", "256kB"),
-    ("QUERY_CACHE", "hint"),
+    ("QUERY_CACHE", "off"),
     ("QUERY_CACHE_TTL", "5"),
     ("PROFILE", "medium"),
     ("DATA", ""),

@@ -8,7 +8,7 @@ use crate::folder::{Folder, env_with_free_ports};
 
 /// In the folder of a cluster of which nothing runs.
 fn check(words: &[&str], code: i32, told: &str, fix: &str) {
-    let folder = Folder::generated(1, &env_with_free_ports(1));
+    let folder = Folder::generated(1, &(env_with_free_ports(1) + "QUERY_CACHE=hint\n"));
     let before = folder.state();
     FakeDocker::working()
         .pgcluster(&folder, words)
@@ -62,7 +62,7 @@ fn each_says_what_is_wrong_and_what_to_do() {
 
 #[test]
 fn a_compose_file_of_ours_that_is_broken_is_told() {
-    let folder = Folder::generated(1, &env_with_free_ports(1));
+    let folder = Folder::generated(1, &(env_with_free_ports(1) + "QUERY_CACHE=hint\n"));
     let text = folder.text("docker-compose.yml");
     folder.write("docker-compose.yml", text.replace("services:", "services: ["));
     FakeDocker::working()
@@ -77,7 +77,7 @@ fn a_compose_file_of_ours_that_is_broken_is_told() {
 
 #[test]
 fn a_program_that_is_not_there_is_told() {
-    let folder = Folder::generated(1, &env_with_free_ports(1));
+    let folder = Folder::generated(1, &(env_with_free_ports(1) + "QUERY_CACHE=hint\n"));
     let empty = tempfile::tempdir().unwrap();
     folder
         .pgcluster(&["logs"])

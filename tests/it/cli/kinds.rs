@@ -17,7 +17,7 @@ fn run(docker: &FakeDocker, folder: &Folder, words: &[&str]) -> (Option<i32>, St
 
 /// Brings about a failure of this kind: its exit code, what it must say first, the hint, and what was seen.
 fn bring_about(kind: Kind) -> (i32, &'static str, &'static str, (Option<i32>, String)) {
-    let folder = Folder::generated(1, &env_with_free_ports(1));
+    let folder = Folder::generated(1, &(env_with_free_ports(1) + "QUERY_CACHE=hint\n"));
     let docker = FakeDocker::working();
     match kind {
         Kind::Failed => {

@@ -6,7 +6,7 @@ use predicates::str::contains;
 use super::fake_docker::FakeDocker;
 use crate::folder::Folder;
 
-const ENV: &str = "POSTGRES_PASSWORD=Hush1\n";
+const ENV: &str = "POSTGRES_PASSWORD=Hush1\nQUERY_CACHE=hint\n";
 
 const POOL: &str = r#"{"id":"c0ffee","state":"running","status":"Up","service":"pgpool-loadbalancer","spec":"1f","ports":""}"#;
 

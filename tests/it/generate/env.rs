@@ -10,7 +10,7 @@ const ALL: &str = "POSTGRES_USER=postgresadmin\nPOSTGRES_PASSWORD=admin123\nPOST
                    EXTRA_PACKAGES=\nREPLICATION_USER=replication_user\nREPLICATION_PASSWORD=password\n\
                    POOL_USER=pgpool_check\nPOOL_PASSWORD=poolcheck123\nBIND_ADDRESS=127.0.0.1\nMASTER_PORT=5000\n\
                    PGPOOL_PORT=6432\nTLS=auto\nCONNECTION_MODE=session\nREAD_CONSISTENCY=eventual\nMAX_REPLICA_LAG=256kB\n\
-                   QUERY_CACHE=hint\nQUERY_CACHE_TTL=5\nPROFILE=medium\nDATA=\n\
+                   QUERY_CACHE=off\nQUERY_CACHE_TTL=5\nPROFILE=medium\nDATA=\n\
                    EXTENSIONS=vector,timescaledb,vectorscale\nEXTENSIONS_IN_TEMPLATE=off\n";
 
 /// The lines sorted: in which order missing keys come is nobody's concern.

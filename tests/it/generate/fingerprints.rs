@@ -113,7 +113,7 @@ fn what_a_container_is_made_of_is_in_its_fingerprint() {
         (Set("SLAVE1_PORT", "5900"), &["slave1"]),
         (Set("PGPOOL_PORT", "5900"), POOL),
         (Set("MAX_REPLICA_LAG", "1MB"), POOL),
-        (Set("QUERY_CACHE_TTL", "9"), POOL),
+        (Set("QUERY_CACHE", "hint"), POOL),
         // Read by a server that runs, or nobody's business.
         (Edit("master/config/postgresql.conf", "work_mem = 9MB"), &[]),
         (Edit("slave-1/config/local.conf", "work_mem = 9MB"), &[]),

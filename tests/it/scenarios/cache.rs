@@ -12,8 +12,12 @@ fn results_are_kept_for_those_who_ask_and_no_longer_than_right() {
         return;
     };
     // So long that it plays no part but where it is shortened.
-    cluster.settings([("QUERY_CACHE_TTL", "600")]);
-    cluster.up(1);
+    cluster.settings([("QUERY_CACHE", "hint"), ("QUERY_CACHE_TTL", "600")]);
+    let warned = cluster.up(1);
+    assert!(
+        warned.stderr.contains("QUERY_CACHE=hint: a client that sends"),
+        "{warned}"
+    );
     cluster.sql(
         "master",
         "CREATE TABLE t (v text); INSERT INTO t VALUES ('1'); CREATE ROLE bob LOGIN PASSWORD 'bob'",
