@@ -97,8 +97,8 @@ pub fn warnings(project: &Project, found: &[Found]) -> Vec<String> {
     let cache = project.settings.cache;
     let mixed_up = (cache != QueryCache::Off).then(|| {
         format!(
-            "QUERY_CACHE={}: a client that sends queries before it has read the answers to earlier ones (a pipeline, a \
-             driver's batch) may get the answers of others, and others its: use off unless none of yours does",
+            "QUERY_CACHE={}: a client that sends several queries and only then a Sync (a pipeline, a driver's \
+             batch) may get the answers of others, and others its: use off unless none of yours does",
             cache.word()
         )
     });

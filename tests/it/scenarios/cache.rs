@@ -15,7 +15,9 @@ fn results_are_kept_for_those_who_ask_and_no_longer_than_right() {
     cluster.settings([("QUERY_CACHE", "hint"), ("QUERY_CACHE_TTL", "600")]);
     let warned = cluster.up(1);
     assert!(
-        warned.stderr.contains("QUERY_CACHE=hint: a client that sends"),
+        warned
+            .stderr
+            .contains("QUERY_CACHE=hint: a client that sends several"),
         "{warned}"
     );
     cluster.sql(
