@@ -8,7 +8,7 @@ use crate::docker;
 use crate::error::{Failure, Kind, Problem};
 use crate::handover;
 use crate::observe;
-use crate::observed::{Backend, Containers};
+use crate::observed::Containers;
 use crate::plan::{Planned, Step};
 use crate::postgres::Session;
 use crate::process::{self, Argv};
@@ -75,7 +75,8 @@ pub async fn build(project: &Project, steps: &[Planned], mut on_line: impl FnMut
     }
 }
 
-/// Brings the containers to what is wanted, with one call of Compose, except for those that wait for their turn; tells whether anything was to be done.
+/// Brings the containers to what is wanted, with one call of Compose, except for those that wait for their turn; tells
+/// whether anything was to be done. Those that are removed have left the pool before: [`crate::turnover::drain`].
 ///
 /// # Errors
 /// A command that failed, with its last output.
@@ -84,9 +85,7 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
     let (mut starts, mut removes) = (Vec::new(), false);
     for planned in steps {
         match &planned.step {
-            Step::ReloadPool | Step::Detach { .. } | Step::SetSynchronous { .. } => {
-                correct(project, there, &planned.step).await?
-            }
+            Step::SetSynchronous { .. } => correct(project, there, &planned.step).await?,
             Step::Unpause { service } => on_container(project, there, "unpause", service).await?,
             Step::Revive { service } => on_container(project, there, "restart", service).await?,
             Step::Start { service } => starts.push(service.as_str()),
@@ -141,12 +140,8 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         Step::Restart { id } => on_container(project, there, "restart", &topology::service(*id)).await,
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
         Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
-        Step::Detach { id } => {
-            detach(project, there, *id).await?;
-            // Whoever takes it out means to stop it, or does not know when it stops.
-            release::release(project, there, *id).await;
-            Ok(())
-        }
+        // Whoever takes it out means to stop it, or does not know when it stops.
+        Step::Detach { id } => detach(project, there, &[*id], Duration::ZERO).await.map(drop),
         Step::Rebuild { id } => {
             rebuild::set_aside(project, there, *id).await?;
             on_container(project, there, "start", &topology::service(*id)).await
@@ -189,29 +184,41 @@ pub async fn renew(project: &Project, there: &Containers, limit: Duration) -> Re
     finish(project, &argv, limit + PCP_LIMIT).await
 }
 
-/// Takes a node out of the pool, so that what is done to it now ends nobody's login.
-async fn detach(project: &Project, there: &Containers, id: u32) -> Result<()> {
+/// Takes nodes out of the pool, so that what is done to them now ends nobody's login, and no session that reads elsewhere
+/// and lets go of them within `patience`; gives back how many of these did not.
+///
+/// # Errors
+/// The pool does not do it.
+pub async fn detach(project: &Project, there: &Containers, ids: &[u32], patience: Duration) -> Result<usize> {
     let deadline = Instant::now() + LOGINS_LIMIT;
     let entry = observe::endpoint(project, project.topology.pool_port);
     let mut pool = Session::fresh(entry).patient();
-    loop {
-        pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await?;
-        logins_over(project, there, Some(id)).await?;
-        // A login that had begun before marks the node as up again when it reaches it.
-        if is_out(&mut pool, id).await || Instant::now() >= deadline {
-            return Ok(());
+    let mut left = ids.to_vec();
+    while !left.is_empty() && Instant::now() < deadline {
+        for id in &left {
+            pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await?;
         }
+        for id in &left {
+            logins_over(project, there, Some(*id)).await?;
+        }
+        // A login that had begun before marks a node as up again when it reaches it.
+        let up = still_up(&mut pool).await;
+        left.retain(|id| up.contains(id));
     }
+    Ok(release::release(project, there, ids, patience).await)
 }
 
-/// A pool that does not answer is asked again: that is not a word about the node.
-async fn is_out(pool: &mut Session, id: u32) -> bool {
+/// A pool that does not answer is asked again: that is not a word about its nodes.
+async fn still_up(pool: &mut Session) -> Vec<u32> {
     let deadline = Instant::now() + ANSWER_LIMIT;
     loop {
         match pool.backends().await {
-            Ok(backends) => return !backends.get(&id).is_some_and(Backend::is_up),
+            Ok(backends) => {
+                let up = backends.values().filter(|backend| backend.is_up());
+                return up.map(|backend| backend.id).collect();
+            }
             Err(_) if Instant::now() < deadline => tokio::time::sleep(PCP_POLL).await,
-            Err(_) => return true,
+            Err(_) => return Vec::new(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Ending the pool's connections to a node that is about to stop, without a client noticing.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -21,46 +21,66 @@ const RELEASE: &str = include_str!("release/release.pl");
 /// A session must come to a moment when nothing is under way once in that time; then it takes some 10 ms.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// Who is not at work for long can let go of a node in this time, also when another took all of the patience.
+const LEAST_LIMIT: Duration = Duration::from_secs(2);
+
 /// For `docker exec` itself.
 const EXEC_LIMIT: Duration = Duration::from_secs(10);
 
-/// Has every session of Pgpool-II that serves a client, and has a connection to this node beside others, go on without.
+/// Has every session of Pgpool-II that serves a client, and has a connection to these nodes beside others, go on
+/// without; gives back how many could not within `patience`, which is at least [`LIMIT`].
 ///
-/// New ones must not get one any more: the node is out of the pool. One that is at work all the time is left to the
-/// pool's watcher, which ends it where it hangs afterwards; and so are all where the node, the pool or its container
+/// New ones must not get one any more: the nodes are out of the pool. One that is at work all the time is left to the
+/// pool's watcher, which ends it where it hangs afterwards; and so are all where a node, the pool or its container
 /// does not do its part.
-pub async fn release(project: &Project, there: &Containers, id: u32) {
-    let _ = each_holder(project, there, id).await;
+pub async fn release(project: &Project, there: &Containers, ids: &[u32], patience: Duration) -> usize {
+    let deadline = Instant::now() + patience.max(LIMIT);
+    let mut left = BTreeSet::new();
+    // Not at once: what one goes on, the other may have stopped.
+    for id in ids {
+        let limit = deadline
+            .saturating_duration_since(Instant::now())
+            .max(LEAST_LIMIT);
+        left.extend(each_holder(project, there, *id, limit).await.unwrap_or_default());
+    }
+    left.len()
 }
 
-async fn each_holder(project: &Project, there: &Containers, id: u32) -> Result<()> {
+/// The processes that still have the connection at the end.
+async fn each_holder(project: &Project, there: &Containers, id: u32, limit: Duration) -> Result<Vec<u32>> {
     let endpoint = |port| observe::endpoint(project, port);
     let service = topology::service(id);
     // It may be one that the wanted cluster has no more.
     let Some(port) = there.get(&service).and_then(|node| node.outer_port(SERVER_PORT)) else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let mut pool = Session::fresh(endpoint(project.topology.pool_port)).patient();
     let holders = pool.holders(id).await.unwrap_or_default();
     let holders: BTreeMap<u32, u32> = holders.into_iter().collect();
     let mut server = Session::fresh(endpoint(port));
     if holders.is_empty() || server.log_in().await.is_err() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let container = there.get(POOL_SERVICE).context("the pool has no container")?;
     let processes = holders.keys().map(u32::to_string);
-    let words = [LIMIT.as_secs().to_string(), service];
+    let words = [limit.as_secs().to_string(), service];
     let words: Vec<String> = words.into_iter().chain(processes).collect();
     let argv = docker::perl(&container.id, RELEASE, &words);
+    let mut left = Vec::new();
     let end = async |line: &str| {
-        let [process, since, until] = line.split(' ').collect::<Vec<_>>()[..] else {
-            bail!("`{line}` is no process and two times");
+        let ended = match line.split(' ').collect::<Vec<_>>()[..] {
+            ["left", process] => {
+                left.push(process.parse()?);
+                false
+            }
+            [process, since, until] => match holders.get(&process.parse()?) {
+                Some(backend) => server.terminate(*backend, since.parse()?, until.parse()?).await == Ok(true),
+                None => false,
+            },
+            _ => bail!("`{line}` is no process and two times"),
         };
-        let ended = match holders.get(&process.parse()?) {
-            Some(backend) => server.terminate(*backend, since.parse()?, until.parse()?).await,
-            None => Ok(false),
-        };
-        Ok(if ended == Ok(true) { "ended\n" } else { "\n" }.to_owned())
+        Ok(if ended { "ended\n" } else { "\n" }.to_owned())
     };
-    process::converse(&argv, &project.topology.folder, end, LIMIT + EXEC_LIMIT).await
+    process::converse(&argv, &project.topology.folder, end, limit + EXEC_LIMIT).await?;
+    Ok(left)
 }

@@ -108,11 +108,9 @@ pub async fn take_out(
     }
     let out = async {
         let cut = run_empty(project, there, ids, board, limit).await?;
-        for id in ids {
-            execute::correct(project, there, &Step::Detach { id: *id }).await?;
-        }
+        let held = detach(project, there, ids, board, limit).await?;
         leave.await?;
-        anyhow::Ok(cut)
+        anyhow::Ok(cut + held)
     };
     let cut = out.await;
     // Whatever came, what stands there afterwards is what `up` wants, and who comes back has its share.
@@ -123,7 +121,7 @@ pub async fn take_out(
     Ok(cut)
 }
 
-/// Lets these replicas, which the wanted cluster has not, run empty.
+/// Lets these replicas, which the wanted cluster has not, run empty, and takes them out of the pool.
 ///
 /// # Errors
 /// As [`take_out`].
@@ -140,7 +138,33 @@ pub async fn drain(
     let limit = Duration::from_secs(manner.drain_timeout);
     let cut = run_empty(project, there, ids, board, limit).await;
     drain::restore(project)?;
-    cut
+    let cut = cut?;
+    // While it has their lines, the watcher attaches those again that still stream.
+    execute::correct(project, there, &Step::ReloadPool).await?;
+    Ok(cut + detach(project, there, ids, board, limit).await?)
+}
+
+/// Says how many sessions could not let go of them in time.
+async fn detach(
+    project: &Project,
+    there: &Containers,
+    ids: &[u32],
+    board: &mut Board,
+    limit: Duration,
+) -> Result<usize> {
+    board.show(
+        "pool",
+        Mark::Working,
+        0,
+        "the other sessions let go of what leaves",
+    );
+    let held = execute::detach(project, there, ids, limit).await?;
+    if held > 0 {
+        board.note(&format!(
+            "{held} sessions may end: a long answer from another node does not let them go on without what leaves"
+        ));
+    }
+    Ok(held)
 }
 
 /// Says how many sessions did not end in time.

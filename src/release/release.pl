@@ -3,7 +3,8 @@
 # A server that stops says so on each of its connections. A process that reads that together with the answer to what it
 # has just asked (each Sync goes to every node) waits for one answer more, for ever, and its client with it. So
 # each is stopped at a moment when nothing is under way between it and the node: when it waits for its client, or,
-# for a while already, for another node, and has read what this one had to say. Printed are its number, since when the
+# for a while already, for another node, and has read what this one had to say; or when it passes on a long answer of
+# another node, and this one has had nothing to do for long. Printed are its number, since when the
 # node must have answered, and when there was nothing to read. Whoever started this ends the server's side if that
 # last answered between the two, and says `ended`; the process goes on, and reads of the end where it expects that.
 use strict;
@@ -16,9 +17,12 @@ my $node = sprintf '%08X:%04X', unpack('L', $address), 5432;
 my $end = time + $limit;
 my $while = 0.02;                       # seconds: by then the nodes that have no work have mostly answered
 my $long = 0.3;                         # and by then surely
+my $lasting = 1;                        # an answer that is passed on for so long is not over in the next moment
+my $pause = 0.2;                        # between two attempts to stop one that passes on an answer
 my $blink = 60_000;                     # nanoseconds of work: nobody wakes up, reads and writes in less
 my ($stopped, %open, %runs, %looked);   # the last by process: how often it had run, and when that was looked at
 my (%still, %moved);                    # since when it has been seen not to run, and when it may last have
+my (%works, %tried);                    # since when it has been seen at work at each look; the last attempt then
 
 $| = 1;
 $SIG{$_} = sub { exit 1 } for qw(ALRM HUP INT PIPE TERM);
@@ -43,11 +47,18 @@ sub text {
 sub ran { return (split(' ', text("$_[0]/schedstat")), 0, 0, 0)[0, 2] }
 
 # In the middle of a query it may wait for several as well.
-sub waits_for_client { my $pid = shift; return is_in($pid, 'poll|select') && title($pid) =~ / idle( in transaction)? *\0*$/ }
+sub waits_for_client { my $pid = shift; return is_in($pid, 'poll|select') && is_idle($pid) }
 sub waits_for_node {
   my $pid = shift;
   return time - $still{$pid} > ($moved{$pid} ? $while : $long) && is_in($pid, 'wait_woken|wait_data|recv');
 }
+sub passes_on {
+  my $pid = shift;
+  if (is_idle($pid)) { delete $works{$pid} } else { $works{$pid} //= time }
+  return 0 if !$works{$pid} || time - $works{$pid} < $lasting || time - ($tried{$pid} // 0) < $pause;
+  return $tried{$pid} = time;
+}
+sub is_idle { return title($_[0]) =~ / idle( in transaction)? *\0*$/ }
 sub is_in { return text("$_[0]/wchan") =~ /$_[1]/ }
 sub title { return text("$_[0]/cmdline") }
 
@@ -71,16 +82,18 @@ sub hold { # PROCESS
   $runs{$pid} = $runs;
   $looked{$pid} = time;
   my $for_client = waits_for_client($pid);
-  return if !$for_client && !waits_for_node($pid);
+  my $passes_on = passes_on($pid);
+  return if !$for_client && !waits_for_node($pid) && !$passes_on;
   $stopped = $pid;
   kill 'STOP', $pid;
   for (1 .. 100) { last if text("$pid/stat") =~ /\) T/; sleep 0.0001 }
   my ($more, $again) = ran($pid);
-  if ($again - $runs <= 1 && $more - $work < $blink) {
+  my $stood = $again - $runs <= 1 && $more - $work < $blink;
+  if ($stood || $passes_on && !is_idle($pid)) {
     sleep 0.002;
     my $now = time;
     # Between writing down that it is done and saying so, the server may have to wait for a processor.
-    my ($since, $until) = $for_client ? (0, $now) : ($moved{$pid}, $now - 0.005);
+    my ($since, $until) = $for_client ? (0, $now) : $passes_on ? (0, $now - $lasting) : ($moved{$pid}, $now - 0.005);
     return "$pid $since $until" if !has_unread($pid);
   }
   go_on();
@@ -112,3 +125,4 @@ while (@left && time < $end) {
   @left = @still;
   sleep 0.0005 if @left;
 }
+for my $pid (@left) { asked("left $pid") if is_connected($pid) }
