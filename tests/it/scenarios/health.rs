@@ -58,6 +58,42 @@ fn a_replica_gets_reads_only_while_it_is_well() {
     cluster.run(["status"]).exits(0);
 }
 
+#[test]
+fn a_session_keeps_what_it_set_when_its_replica_falls_behind() {
+    let Some(cluster) = Cluster::new("behind") else {
+        return;
+    };
+    cluster.settings([("MAX_REPLICA_LAG", "64kB")]);
+    cluster.up(2);
+    let mut session = cluster.login("pool").connect().expect("a session");
+    session.ask("SET my.own = 'mine'").expect("set");
+    let ask = "SELECT current_setting('cluster_name') || ' ' || current_setting('my.own')";
+    let before = session.ask(ask).expect("an answer");
+    let reader = if before == "slave1 mine" {
+        "slave-1"
+    } else {
+        "slave-2"
+    };
+    assert!(["slave1 mine", "slave2 mine"].contains(&&*before), "{before}");
+
+    cluster.sql(reader, "SELECT pg_wal_replay_pause()");
+    cluster.sql(
+        "master",
+        "SELECT pg_logical_emit_message(true, 'lag', repeat('x', 100000))",
+    );
+
+    let mut after = before.clone();
+    eventually("it reads elsewhere", 20, true, || {
+        after = session.ask(ask).unwrap_or_else(|error| error);
+        after != before
+    });
+    assert_eq!(after, "master mine");
+    cluster.sql(reader, "SELECT pg_wal_replay_resume()");
+    eventually("it reads there again", 20, before, || {
+        session.ask(ask).unwrap_or_else(|error| error)
+    });
+}
+
 /// Pgpool-II's main process may wait for ever for a server that has gone without a word, and takes no node back then.
 #[test]
 fn a_pool_that_takes_no_node_back_starts_anew() {
