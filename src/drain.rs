@@ -79,7 +79,7 @@ async fn no_new_ones(project: &Project, there: &Containers, ids: &[u32], deadlin
         tokio::time::sleep(POLL).await;
     }
     // Who is logging in may have been given one of them before.
-    execute::logins_over(project, there, None).await
+    execute::logins_over(project, there, &[]).await
 }
 
 async fn empty(

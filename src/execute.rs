@@ -198,9 +198,7 @@ pub async fn detach(project: &Project, there: &Containers, ids: &[u32], patience
         for id in &left {
             pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await?;
         }
-        for id in &left {
-            logins_over(project, there, Some(*id)).await?;
-        }
+        logins_over(project, there, &left).await?;
         // A login that had begun before marks a node as up again when it reaches it.
         let up = still_up(&mut pool).await;
         left.retain(|id| up.contains(id));
@@ -223,11 +221,11 @@ async fn still_up(pool: &mut Session) -> Vec<u32> {
     }
 }
 
-/// Waits until `detached` is out of the pool and every login that is going on then is over; see [`docker::logins_over`].
+/// Waits until those `detached` are out of the pool and every login that is going on then is over; see [`docker::logins_over`].
 ///
 /// # Errors
 /// The pool's container does not do it.
-pub async fn logins_over(project: &Project, there: &Containers, detached: Option<u32>) -> Result<()> {
+pub async fn logins_over(project: &Project, there: &Containers, detached: &[u32]) -> Result<()> {
     let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
     let argv = docker::logins_over(&pool.id, LOGINS_LIMIT.as_secs(), detached);
     finish(project, &argv, LOGINS_LIMIT + PCP_LIMIT).await

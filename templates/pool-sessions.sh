@@ -23,16 +23,17 @@ shorten() { ask "SET server_lifetime = '$((age / 1000000)).$(printf %06d $((age 
 
 # Detaching is done when Pgpool-II's main process comes to it, and notes it: a login may count on the node until then.
 # While it writes the file, that is empty.
-is_down() {
-  local states=()
+are_down() {
+  local id states=()
   mapfile -t states </run/pgcluster/pgpool_status
-  ((${#states[@]} > 0)) && [[ ${states[$1]-down} == down ]]
+  ((${#states[@]} > 0)) || return
+  for id; do [[ ${states[id]-down} == down ]] || return; done
 }
 
-verb=$1 limit=$2 id=${3-}               # seconds; the number of a node that is being detached
+verb=$1 limit=$2 ids=("${@:3}")         # seconds; the numbers of nodes that are being detached
 note=3                                  # seconds: a login may have marked it as up again before that was noted
 begin=${EPOCHREALTIME/[.,]/} age=0
-while [[ -n $id ]] && ! is_down "$id" && ((age < note * 1000000)); do
+while ((${#ids[@]} > 0)) && ! are_down "${ids[@]}" && ((age < note * 1000000)); do
   sleep 0.05
   age=$((${EPOCHREALTIME/[.,]/} - begin))
 done

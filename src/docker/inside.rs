@@ -54,13 +54,13 @@ pub fn bouncer_renew(container: &str, limit: u64) -> Argv {
         .and(["/bouncer/pool-sessions.sh", "servers", &limit.to_string()])
 }
 
-/// Waits, `limit` seconds at most, until the node `detached` is out of Pgpool-II, where one is being detached, and then
+/// Waits, `limit` seconds at most, until the nodes `detached`, which are being detached, are out of Pgpool-II, and then
 /// until every login that is going on is over: each connects to every node that was up when it began.
-pub fn logins_over(container: &str, limit: u64, detached: Option<u32>) -> Argv {
+pub fn logins_over(container: &str, limit: u64, detached: &[u32]) -> Argv {
     docker()
         .and(["exec", container, "bash"])
         .and(["/pool/pool-sessions.sh", "logins", &limit.to_string()])
-        .and(detached.map(|id| id.to_string()))
+        .and(detached.iter().map(u32::to_string))
 }
 
 /// A Perl program with these arguments, as `postgres` in a container, with our standard input.
