@@ -134,6 +134,8 @@ pub struct Topology {
     pub mode: ConnectionMode,
     /// A commit waits until every replica shows it.
     pub strict: bool,
+    /// Bytes that a replica which gets reads may be behind.
+    pub max_lag: u64,
 }
 
 impl Topology {
@@ -152,6 +154,7 @@ impl Topology {
             pool_port: settings.pool_port,
             mode: settings.mode,
             strict: settings.consistency == ReadConsistency::Strict,
+            max_lag: settings.max_replica_lag,
         }
     }
 

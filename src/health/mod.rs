@@ -246,12 +246,20 @@ fn replica_state(topology: &Topology, observed: &Observed, node: &Node, facts: &
     let slot = master.slot(&name).is_some_and(|slot| slot.active);
     match master.sender(&name) {
         Some(sender) if streams && slot => match (sender.state.as_str(), sender.behind) {
+            // Pgpool-II looks each three seconds how far a node is behind; one that it has just got is none for it.
+            ("streaming", Some(behind)) if behind > topology.max_lag && is_out(observed, node) => {
+                State::CatchingUp(behind)
+            }
             ("streaming", Some(behind)) => State::Streaming(behind),
             ("catchup", Some(behind)) => State::CatchingUp(behind),
             _ => broken("connects to the master"),
         },
         _ => broken("does not stream from the master"),
     }
+}
+
+fn is_out(observed: &Observed, node: &Node) -> bool {
+    observed.backend(node.id).is_some_and(|backend| !backend.is_up())
 }
 
 /// The state of the pool: it serves when it sends traffic to every node of the topology.

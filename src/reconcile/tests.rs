@@ -278,6 +278,17 @@ fn a_detached_node_is_attached_only_when_it_serves() {
         }
     }
     insta::assert_snapshot!(plan(2, detach), @"attach slave-2 to the pool  (the node serves, and the pool leaves it out)");
+
+    // By how much more than MAX_REPLICA_LAG it is behind.
+    for (more, expected) in [(0, 1), (1, 0)] {
+        let wanted = topology(2);
+        let mut observed = healthy(&wanted);
+        detach(&mut observed);
+        facts(&mut observed, 0).senders[1].behind = Some(wanted.max_lag + more);
+        let steps = corrections(&wanted, &rendering(&wanted), &observed);
+        assert_eq!(steps.len(), expected, "{steps:?}");
+        assert!(!is_settled(&wanted, &rendering(&wanted), &observed));
+    }
 }
 
 #[test]
