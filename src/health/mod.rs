@@ -223,8 +223,13 @@ fn replica_state(topology: &Topology, observed: &Observed, node: &Node, facts: &
     if !facts.in_recovery {
         return State::Unfit("is a primary of its own, not a replica");
     }
-    let Some(master) = observed.facts(topology.master().id) else {
-        return broken("cannot be judged while the master does not answer");
+    let master = topology.master().id;
+    let Some(master) = observed.facts(master) else {
+        // Before it was asked, the master is not silent.
+        return match observed.nodes.contains_key(&master) {
+            true => broken("cannot be judged while the master does not answer"),
+            false => State::Starting(NOT_ASKED.to_owned()),
+        };
     };
     if facts.system_id != master.system_id {
         return State::Unfit("holds the data of another cluster");
