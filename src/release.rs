@@ -35,42 +35,55 @@ const EXEC_LIMIT: Duration = Duration::from_secs(10);
 /// does not do its part.
 pub async fn release(project: &Project, there: &Containers, ids: &[u32], patience: Duration) -> usize {
     let deadline = Instant::now() + patience.max(LIMIT);
-    let mut left = BTreeSet::new();
+    let mut pool = Session::fresh(observe::endpoint(project, project.topology.pool_port)).patient();
+    let mut left: BTreeSet<u32> = BTreeSet::new();
     // Not at once: what one goes on, the other may have stopped.
     for id in ids {
+        let mut holders: BTreeMap<u32, u32> = pool
+            .holders(*id)
+            .await
+            .map(BTreeMap::from_iter)
+            .unwrap_or_default();
         let limit = deadline
             .saturating_duration_since(Instant::now())
             .max(LEAST_LIMIT);
-        left.extend(each_holder(project, there, *id, limit).await.unwrap_or_default());
+        let _ = each_holder(project, there, *id, &mut holders, limit).await;
+        left.extend(holders.into_keys());
     }
     left.len()
 }
 
-/// The processes that still have the connection at the end.
-async fn each_holder(project: &Project, there: &Containers, id: u32, limit: Duration) -> Result<Vec<u32>> {
-    let endpoint = |port| observe::endpoint(project, port);
+/// Takes those that have let go out of `holders`, processes of Pgpool-II with the server's process of each.
+async fn each_holder(
+    project: &Project,
+    there: &Containers,
+    id: u32,
+    holders: &mut BTreeMap<u32, u32>,
+    limit: Duration,
+) -> Result<()> {
     let service = topology::service(id);
     // It may be one that the wanted cluster has no more.
-    let Some(port) = there.get(&service).and_then(|node| node.outer_port(SERVER_PORT)) else {
-        return Ok(Vec::new());
+    let port = there.get(&service).and_then(|node| node.outer_port(SERVER_PORT));
+    let server = port.map(|port| Session::fresh(observe::endpoint(project, port)));
+    let Some(mut server) = server.filter(|_| !holders.is_empty()) else {
+        holders.clear();
+        return Ok(());
     };
-    let mut pool = Session::fresh(endpoint(project.topology.pool_port)).patient();
-    let holders = pool.holders(id).await.unwrap_or_default();
-    let holders: BTreeMap<u32, u32> = holders.into_iter().collect();
-    let mut server = Session::fresh(endpoint(port));
-    if holders.is_empty() || server.log_in().await.is_err() {
-        return Ok(Vec::new());
+    if server.log_in().await.is_err() {
+        // Nothing is known of what it would say.
+        holders.clear();
+        return Ok(());
     }
     let container = there.get(POOL_SERVICE).context("the pool has no container")?;
     let processes = holders.keys().map(u32::to_string);
     let words = [limit.as_secs().to_string(), service];
     let words: Vec<String> = words.into_iter().chain(processes).collect();
     let argv = docker::perl(&container.id, RELEASE, &words);
-    let mut left = Vec::new();
+    let mut left: BTreeSet<u32> = BTreeSet::new();
     let end = async |line: &str| {
         let ended = match line.split(' ').collect::<Vec<_>>()[..] {
             ["left", process] => {
-                left.push(process.parse()?);
+                left.insert(process.parse()?);
                 false
             }
             [process, since, until] => match holders.get(&process.parse()?) {
@@ -82,5 +95,7 @@ async fn each_holder(project: &Project, there: &Containers, id: u32, limit: Dura
         Ok(if ended { "ended\n" } else { "\n" }.to_owned())
     };
     process::converse(&argv, &project.topology.folder, end, limit + EXEC_LIMIT).await?;
-    Ok(left)
+    // The others have no client any more, or ended it themselves.
+    holders.retain(|process, _| left.contains(process));
+    Ok(())
 }

@@ -26,7 +26,7 @@ pub struct Manner {
     /// Seconds without any progress after which it gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
-    /// Seconds that sessions which read from a removed replica have to end by themselves
+    /// Seconds that sessions which read from a removed replica have to end, and others to let go of it
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub drain_timeout: u64,
     /// How a replica without data gets it
@@ -161,7 +161,8 @@ async fn detach(
     let held = execute::detach(project, there, ids, limit).await?;
     if held > 0 {
         board.note(&format!(
-            "{held} sessions may end: a long answer from another node does not let them go on without what leaves"
+            "{held} sessions may end: a long answer from another node, or work without a pause, did not let them go on \
+             without what leaves"
         ));
     }
     Ok(held)

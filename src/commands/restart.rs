@@ -23,7 +23,7 @@ pub struct Args {
     /// Seconds without any progress after which it gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
-    /// Seconds that sessions which read from a replica have to end by themselves
+    /// Seconds that sessions which read from a replica have to end, and others to let go of it
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_timeout: u64,
     /// Print what would be done, and change nothing

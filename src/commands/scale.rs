@@ -50,7 +50,7 @@ struct Report {
     replicas: Vec<String>,
     added: Vec<String>,
     removed: Vec<String>,
-    /// Sessions that were ended because they still read from a removed replica.
+    /// Sessions that were ended because they still read from a removed replica, or could not let go of it.
     sessions_cut: usize,
     seconds: f64,
 }

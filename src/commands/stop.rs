@@ -19,7 +19,7 @@ pub struct Args {
     /// master, slave-1, slave-2 …, pool
     #[arg(value_name = "NODE", value_parser = NodeWord, hide_possible_values = true)]
     nodes: Vec<String>,
-    /// Seconds that sessions which read from a replica have to end by themselves
+    /// Seconds that sessions which read from a replica have to end, and others to let go of it
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_timeout: u64,
     /// Do not ask

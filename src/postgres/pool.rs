@@ -58,12 +58,13 @@ impl Session {
     }
 
     /// Ends a session of this server that last answered between these two times (seconds, UNIX epoch), and waits until
-    /// it has said so to its client, a fifth of a second at most. Tells whether there was such a session.
+    /// it has said so to its client, a fifth of a second at most. Tells whether it is gone. With `track_activities = off`
+    /// the server does not know when it answered.
     pub async fn terminate(&mut self, pid: u32, since: f64, until: f64) -> Result<bool, Silence> {
         let ended = self
             .query(&format!(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity({pid})
-                 WHERE extract(epoch FROM state_change) BETWEEN {since} AND {until}"
+                 WHERE extract(epoch FROM state_change) BETWEEN {since} AND {until} OR state = 'disabled'"
             ))
             .await?;
         if ended.is_empty() {
@@ -73,11 +74,11 @@ impl Session {
         for _ in 0..TERMINATE_LOOKS {
             let there = format!("SELECT 1 FROM pg_stat_get_activity({pid})");
             if self.query(&there).await?.is_empty() {
-                break;
+                return Ok(true);
             }
             tokio::time::sleep(TERMINATE_POLL).await;
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// How many sessions of clients that are connected read from these nodes: detaching one ends them.

@@ -19,6 +19,7 @@ my $while = 0.02;                       # seconds: by then the nodes that have n
 my $long = 0.3;                         # and by then surely
 my $lasting = 1;                        # an answer that is passed on for so long is not over in the next moment
 my $pause = 0.2;                        # between two attempts to stop one that passes on an answer
+my $recent = 0.01;                      # since a look so long ago it has hardly asked more than once
 my $blink = 60_000;                     # nanoseconds of work: nobody wakes up, reads and writes in less
 my ($stopped, %open, %runs, %looked);   # the last by process: how often it had run, and when that was looked at
 my (%still, %moved);                    # since when it has been seen not to run, and when it may last have
@@ -28,7 +29,13 @@ $| = 1;
 $SIG{$_} = sub { exit 1 } for qw(ALRM HUP INT PIPE TERM);
 END { go_on() }
 
-sub go_on { kill 'CONT', $stopped if $stopped; $stopped = undef }
+# Afterwards it runs because of us.
+sub go_on {
+  return if !$stopped;
+  kill 'CONT', $stopped;
+  delete $looked{$stopped};
+  $stopped = undef;
+}
 
 # A file of /proc as it is now, empty where it is no more. To open one takes a hundred times as long as to read it.
 sub text {
@@ -78,18 +85,24 @@ sub has_socket { # PROCESS STATE
 sub hold { # PROCESS
   my $pid = shift;
   my ($work, $runs) = ran($pid);
-  if ($runs != ($runs{$pid} // -1)) { $still{$pid} = time; $moved{$pid} = $looked{$pid} // 0 }
+  if ($runs != ($runs{$pid} // -1)) {
+    $still{$pid} = time;
+    # Since an earlier look it may have asked the node more than once.
+    my $last = $looked{$pid} // 0;
+    $moved{$pid} = time - $last < $recent ? $last : 0;
+  }
   $runs{$pid} = $runs;
   $looked{$pid} = time;
-  my $for_client = waits_for_client($pid);
   my $passes_on = passes_on($pid);
+  my $for_client = !$passes_on && waits_for_client($pid);
   return if !$for_client && !waits_for_node($pid) && !$passes_on;
   $stopped = $pid;
   kill 'STOP', $pid;
-  for (1 .. 100) { last if text("$pid/stat") =~ /\) T/; sleep 0.0001 }
+  my $stands;
+  for (1 .. 100) { last if $stands = text("$pid/stat") =~ /\) T/; sleep 0.0001 }
   my ($more, $again) = ran($pid);
-  my $stood = $again - $runs <= 1 && $more - $work < $blink;
-  if ($stood || $passes_on && !is_idle($pid)) {
+  my $waited = $again - $runs <= 1 && $more - $work < $blink;
+  if ($stands && ($waited || $passes_on && !is_idle($pid))) {
     sleep 0.002;
     my $now = time;
     # Between writing down that it is done and saying so, the server may have to wait for a processor.
@@ -97,7 +110,6 @@ sub hold { # PROCESS
     return "$pid $since $until" if !has_unread($pid);
   }
   go_on();
-  delete $looked{$pid};                 # it runs again because of us
   return;
 }
 
@@ -114,7 +126,7 @@ sub asked { # LINE: what was said to it
 while (@left && time < $end) {
   my @still;
   for my $pid (@left) {
-    last if time >= $end;
+    if (time >= $end) { push @still, $pid; next }
     # One that has no client any more has nothing under way, and looks at its connections before the next.
     next if title($pid) !~ /^pgpool: (?!wait for )/;
     my $held = hold($pid);

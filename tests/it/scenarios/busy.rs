@@ -18,7 +18,7 @@ fn who_reads_elsewhere_goes_on_in_session_mode() {
     cluster
         .run(["scale", "--remove", "slave-3", "--drain-timeout", "1"])
         .exits(0)
-        .says(&format!("{doomed} session"));
+        .says(&format!("removed: slave-3; {doomed} session"));
 
     let cut = clients.go_on();
     assert!(cut.iter().all(|cut| cut.starts_with("slave3:")), "{cut:?}");
