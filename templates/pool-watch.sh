@@ -351,7 +351,7 @@ decide() {
     if is_up "$host"; then
       if ((${good[$host]-0} % 30 == 29 && ${need[$host]-1} > 1)); then need[$host]=$((need[$host] / 2)); fi
       if ((points[$host] >= out)); then take_out "$host"; fi
-    elif ((${good[$host]-0} > ${need[$host]-1})) && [[ -z ${leaves[$host]-} ]]; then
+    elif ((${good[$host]-0} > ${need[$host]-1})) && [[ -z ${leaves[$host]-} && $verdict == well ]]; then
       if [[ -z $frozen ]]; then put_back "$host"; else wants=$host; fi
     fi
     if ! is_up "$host"; then text+="$host $verdict"$'\n' report+=" ${id[$host]}$letter"; fi

@@ -264,7 +264,7 @@ fn replica_state(topology: &Topology, observed: &Observed, node: &Node, facts: &
 }
 
 fn is_out(observed: &Observed, node: &Node) -> bool {
-    observed.backend(node.id).is_some_and(|backend| !backend.is_up())
+    observed.backend(node.id).is_none_or(|backend| !backend.is_up())
 }
 
 /// The state of the pool: it serves when it sends traffic to every node of the topology.

@@ -287,7 +287,6 @@ fn a_detached_node_is_attached_only_when_it_serves() {
         facts(&mut observed, 0).senders[1].behind = Some(wanted.max_lag + more);
         let steps = corrections(&wanted, &rendering(&wanted), &observed);
         assert_eq!(steps.len(), expected, "{steps:?}");
-        assert!(!is_settled(&wanted, &rendering(&wanted), &observed));
     }
 }
 
