@@ -39,7 +39,7 @@ pub async fn release(project: &Project, there: &Containers, ids: &[u32], patienc
     let mut left: BTreeSet<u32> = BTreeSet::new();
     // Not at once: what one goes on, the other may have stopped.
     for id in ids {
-        let mut holders: BTreeMap<u32, u32> = pool
+        let holders: BTreeMap<u32, u32> = pool
             .holders(*id)
             .await
             .map(BTreeMap::from_iter)
@@ -47,43 +47,42 @@ pub async fn release(project: &Project, there: &Containers, ids: &[u32], patienc
         let limit = deadline
             .saturating_duration_since(Instant::now())
             .max(LEAST_LIMIT);
-        let _ = each_holder(project, there, *id, &mut holders, limit).await;
-        left.extend(holders.into_keys());
+        let held = each_holder(project, there, *id, &holders, limit).await;
+        left.extend(held.unwrap_or_else(|_| holders.into_keys().collect()));
     }
     left.len()
 }
 
-/// Takes those that have let go out of `holders`, processes of Pgpool-II with the server's process of each.
+/// Those that did not let go, of `holders`: processes of Pgpool-II with the server's process of each.
 async fn each_holder(
     project: &Project,
     there: &Containers,
     id: u32,
-    holders: &mut BTreeMap<u32, u32>,
+    holders: &BTreeMap<u32, u32>,
     limit: Duration,
-) -> Result<()> {
+) -> Result<Vec<u32>> {
     let service = topology::service(id);
     // It may be one that the wanted cluster has no more.
     let port = there.get(&service).and_then(|node| node.outer_port(SERVER_PORT));
     let server = port.map(|port| Session::fresh(observe::endpoint(project, port)));
     let Some(mut server) = server.filter(|_| !holders.is_empty()) else {
-        holders.clear();
-        return Ok(());
+        return Ok(Vec::new());
     };
     if server.log_in().await.is_err() {
         // Nothing is known of what it would say.
-        holders.clear();
-        return Ok(());
+        return Ok(Vec::new());
     }
     let container = there.get(POOL_SERVICE).context("the pool has no container")?;
     let processes = holders.keys().map(u32::to_string);
     let words = [limit.as_secs().to_string(), service];
     let words: Vec<String> = words.into_iter().chain(processes).collect();
     let argv = docker::perl(&container.id, RELEASE, &words);
-    let mut left: BTreeSet<u32> = BTreeSet::new();
+    // The others have no client any more, or ended it themselves.
+    let mut left = Vec::new();
     let end = async |line: &str| {
         let ended = match line.split(' ').collect::<Vec<_>>()[..] {
             ["left", process] => {
-                left.insert(process.parse()?);
+                left.push(process.parse()?);
                 false
             }
             [process, since, until] => match holders.get(&process.parse()?) {
@@ -95,7 +94,5 @@ async fn each_holder(
         Ok(if ended { "ended\n" } else { "\n" }.to_owned())
     };
     process::converse(&argv, &project.topology.folder, end, limit + EXEC_LIMIT).await?;
-    // The others have no client any more, or ended it themselves.
-    holders.retain(|process, _| left.contains(process));
-    Ok(())
+    Ok(left)
 }
