@@ -120,7 +120,7 @@ pub fn notices(bytes: &[u8]) {
         let (mut raw, mut clean, mut remarks) = (Vec::new(), Vec::new(), Vec::new());
         for part in parts {
             raw.extend_from_slice(part);
-            remarks.extend(sort_remarks(&mut raw, &mut clean));
+            remarks.extend(sort_remarks(&mut raw, &mut clean).remarks);
         }
         (raw, clean, remarks)
     };

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 
 use crate::route::Remark;
 
@@ -16,6 +17,8 @@ use crate::route::Remark;
 pub struct Attentive<S> {
     inner: S,
     remarks: UnboundedSender<Remark>,
+    /// Whether an error came, and not yet the end of the answer.
+    erring: watch::Sender<bool>,
     /// What came and is no whole message yet.
     raw: Vec<u8>,
     /// What is to be handed on.
@@ -23,10 +26,11 @@ pub struct Attentive<S> {
 }
 
 impl<S> Attentive<S> {
-    pub fn new(inner: S, remarks: UnboundedSender<Remark>) -> Self {
+    pub fn new(inner: S, remarks: UnboundedSender<Remark>, erring: watch::Sender<bool>) -> Self {
         Attentive {
             inner,
             remarks,
+            erring,
             raw: Vec::new(),
             clean: Vec::new(),
         }
@@ -49,8 +53,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Attentive<S> {
                 return Poll::Ready(Ok(()));
             }
             this.raw.extend_from_slice(part.filled());
-            for remark in sort(&mut this.raw, &mut this.clean) {
+            let sorted = sort(&mut this.raw, &mut this.clean);
+            for remark in sorted.remarks {
                 let _ = this.remarks.send(remark);
+            }
+            if let Some(erring) = sorted.erring {
+                this.erring.send_replace(erring);
             }
         }
         let count = this.clean.len().min(buffer.remaining());
@@ -78,10 +86,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Attentive<S> {
     }
 }
 
+/// What messages say to whom listens.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sorted {
+    pub remarks: Vec<Remark>,
+    /// Whether the last of errors and ends of answers is an error.
+    pub erring: Option<bool>,
+}
+
 /// Moves the whole messages of `raw` to `clean`, but for notices, which it gives back. A message is a letter, its
 /// length as four bytes that count themselves, and the rest.
-pub fn sort(raw: &mut Vec<u8>, clean: &mut Vec<u8>) -> Vec<Remark> {
-    let mut remarks = Vec::new();
+pub fn sort(raw: &mut Vec<u8>, clean: &mut Vec<u8>) -> Sorted {
+    let mut sorted = Sorted::default();
     while let Some((head, _)) = raw.split_first_chunk::<5>() {
         let [kind, length @ ..] = *head;
         let end = (u32::from_be_bytes(length) as usize).max(4).saturating_add(1);
@@ -89,12 +105,17 @@ pub fn sort(raw: &mut Vec<u8>, clean: &mut Vec<u8>) -> Vec<Remark> {
             break;
         }
         match kind {
-            b'N' => remarks.push(remark(&raw[5..end])),
+            b'E' => sorted.erring = Some(true),
+            b'Z' => sorted.erring = Some(false),
+            _ => {}
+        }
+        match kind {
+            b'N' => sorted.remarks.push(remark(&raw[5..end])),
             _ => clean.extend_from_slice(&raw[..end]),
         }
         raw.drain(..end);
     }
-    remarks
+    sorted
 }
 
 /// The message and the detail: fields are a letter and a text, with zeroes between.
@@ -128,7 +149,7 @@ mod tests {
             let (mut raw, mut clean, mut remarks) = (Vec::new(), Vec::new(), Vec::new());
             for part in [&whole[..cut], &whole[cut..]] {
                 raw.extend_from_slice(part);
-                remarks.extend(sort(&mut raw, &mut clean));
+                remarks.extend(sort(&mut raw, &mut clean).remarks);
             }
             assert_eq!(clean, [message(b'Z', b"I"), message(b'1', b"")].concat());
             let expected = Remark {
