@@ -33,23 +33,39 @@ pub async fn drain(
     there: &Containers,
     ids: &[u32],
     limit: Duration,
-    on_count: impl FnMut(usize),
+    mut on_count: impl FnMut(usize),
 ) -> Result<usize> {
     let deadline = Instant::now() + limit;
     let mut draining = lasting(project)?.clone();
     draining.content = render::draining(&draining.content, ids).into();
     workdir::write(&project.topology.folder, &draining)?;
-    no_new_ones(project, there, ids, deadline).await?;
-    let waits = empty(project, there, ids, deadline, on_count);
-    if !project.topology.mode.has_bouncer() {
-        return waits.await;
+    loop {
+        no_new_ones(project, there, ids, deadline).await?;
+        let waits = empty(project, ids, deadline, &mut on_count);
+        let left = match project.topology.mode.has_bouncer() {
+            true => beside_renewal(project, there, deadline, waits).await?,
+            false => waits.await,
+        };
+        if let Some(left) = left {
+            return Ok(left);
+        }
     }
+}
+
+/// Waits, and has PgBouncer close what it has meanwhile: its connections end in no other way.
+async fn beside_renewal<T>(
+    project: &Project,
+    there: &Containers,
+    deadline: Instant,
+    waits: impl Future<Output = T>,
+) -> Result<T> {
+    let limit = deadline.saturating_duration_since(Instant::now());
     tokio::pin!(waits);
     tokio::select! {
-        left = &mut waits => left,
+        ended = &mut waits => Ok(ended),
         renewed = execute::renew(project, there, limit) => {
             renewed?;
-            waits.await
+            Ok(waits.await)
         }
     }
 }
@@ -82,13 +98,13 @@ async fn no_new_ones(project: &Project, there: &Containers, ids: &[u32], deadlin
     execute::logins_over(project, there, &[]).await
 }
 
+/// How many sessions were left at the deadline; nothing where new ones are sent to these nodes again.
 async fn empty(
     project: &Project,
-    there: &Containers,
     ids: &[u32],
     deadline: Instant,
     mut on_count: impl FnMut(usize),
-) -> Result<usize> {
+) -> Option<usize> {
     let mut session = pool(project);
     let (mut last, mut quiet) = (None, 0);
     loop {
@@ -99,18 +115,17 @@ async fn empty(
             on_count(left);
             last = Some(left);
         }
-        quiet = if left == Ok(0) { quiet + 1 } else { 0 };
-        if quiet >= QUIET {
-            // A process that had read the old list, and was slow to take it over, has put it in force again.
-            if session.weighs(ids).await != Ok(true) {
-                return Ok(0);
-            }
-            quiet = 0;
-            no_new_ones(project, there, ids, deadline).await?;
-        }
         if Instant::now() >= deadline {
             // Where the pool has no process free to answer, nothing is known of them.
-            return Ok(last.unwrap_or(0));
+            return Some(last.unwrap_or(0));
+        }
+        if session.weighs(ids).await == Ok(true) {
+            // A process that had read the old list, and was slow to take it over, has put it in force again.
+            return None;
+        }
+        quiet = if left == Ok(0) { quiet + 1 } else { 0 };
+        if quiet >= QUIET {
+            return Some(0);
         }
         tokio::time::sleep(POLL).await;
     }

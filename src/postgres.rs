@@ -37,6 +37,7 @@ pub use inner_session::{InnerSession, Refusal, Rows};
 use kept::Link;
 pub use kept::hang_up;
 pub use marker::new_marker;
+pub use pool::Holders;
 pub use remarks::sort as sort_remarks;
 pub use roles::{Attributes, Role};
 pub use secure::Tls;

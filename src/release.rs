@@ -1,14 +1,15 @@
 //! Ending the pool's connections to a node that is about to stop, without a client noticing.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::join_all;
 
 use crate::docker;
 use crate::observe;
-use crate::observed::Containers;
-use crate::postgres::Session;
+use crate::observed::{Containers, Silence};
+use crate::postgres::{Holders, Session};
 use crate::process;
 use crate::project::Project;
 use crate::topology::{self, POOL_SERVICE};
@@ -21,9 +22,6 @@ const RELEASE: &str = include_str!("release/release.pl");
 /// A session must come to a moment when nothing is under way once in that time; then it takes some 10 ms.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Who is not at work for long can let go of a node in this time, also when another took all of the patience.
-const LEAST_LIMIT: Duration = Duration::from_secs(2);
-
 /// For `docker exec` itself.
 const EXEC_LIMIT: Duration = Duration::from_secs(10);
 
@@ -34,65 +32,83 @@ const EXEC_LIMIT: Duration = Duration::from_secs(10);
 /// pool's watcher, which ends it where it hangs afterwards; and so are all where a node, the pool or its container
 /// does not do its part.
 pub async fn release(project: &Project, there: &Containers, ids: &[u32], patience: Duration) -> usize {
-    let deadline = Instant::now() + patience.max(LIMIT);
     let mut pool = Session::fresh(observe::endpoint(project, project.topology.pool_port)).patient();
-    let mut left: BTreeSet<u32> = BTreeSet::new();
-    // Not at once: what one goes on, the other may have stopped.
-    for id in ids {
-        let holders: BTreeMap<u32, u32> = pool
-            .holders(*id)
-            .await
-            .map(BTreeMap::from_iter)
-            .unwrap_or_default();
-        let limit = deadline
-            .saturating_duration_since(Instant::now())
-            .max(LEAST_LIMIT);
-        let held = each_holder(project, there, *id, &holders, limit).await;
-        left.extend(held.unwrap_or_else(|_| holders.into_keys().collect()));
-    }
-    left.len()
+    let mut servers = servers(project, there, ids).await;
+    let ids: Vec<u32> = servers.keys().copied().collect();
+    let holders = pool.holders(&ids).await.unwrap_or_default();
+    let left = each_holder(project, there, &mut servers, &holders, patience.max(LIMIT)).await;
+    left.map_or(holders.len(), |left| left.len())
 }
 
-/// Those that did not let go, of `holders`: processes of Pgpool-II with the server's process of each.
+/// A session with each of these nodes; one that does not answer is left out, as nothing is known of what it would say.
+async fn servers(project: &Project, there: &Containers, ids: &[u32]) -> BTreeMap<u32, Session> {
+    let answers = async |id: &u32| {
+        // It may be one that the wanted cluster has no more.
+        let port = there.get(&topology::service(*id))?.outer_port(SERVER_PORT)?;
+        let mut server = Session::fresh(observe::endpoint(project, port));
+        server.log_in().await.ok().map(|()| (*id, server))
+    };
+    join_all(ids.iter().map(answers))
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Those that did not let go, of `holders`.
 async fn each_holder(
     project: &Project,
     there: &Containers,
-    id: u32,
-    holders: &BTreeMap<u32, u32>,
+    servers: &mut BTreeMap<u32, Session>,
+    holders: &Holders,
     limit: Duration,
 ) -> Result<Vec<u32>> {
-    let service = topology::service(id);
-    // It may be one that the wanted cluster has no more.
-    let port = there.get(&service).and_then(|node| node.outer_port(SERVER_PORT));
-    let server = port.map(|port| Session::fresh(observe::endpoint(project, port)));
-    let Some(mut server) = server.filter(|_| !holders.is_empty()) else {
-        return Ok(Vec::new());
-    };
-    if server.log_in().await.is_err() {
-        // Nothing is known of what it would say.
+    if holders.is_empty() {
         return Ok(Vec::new());
     }
     let container = there.get(POOL_SERVICE).context("the pool has no container")?;
+    let hosts: Vec<String> = servers.keys().map(|id| topology::service(*id)).collect();
+    let words = [limit.as_secs().to_string(), hosts.join(",")];
     let processes = holders.keys().map(u32::to_string);
-    let words = [limit.as_secs().to_string(), service];
     let words: Vec<String> = words.into_iter().chain(processes).collect();
     let argv = docker::perl(&container.id, RELEASE, &words);
-    // The others have no client any more, or ended it themselves.
     let mut left = Vec::new();
-    let end = async |line: &str| {
-        let ended = match line.split(' ').collect::<Vec<_>>()[..] {
+    let reply = async |line: &str| {
+        let (word, yes) = match line.split(' ').collect::<Vec<_>>()[..] {
             ["left", process] => {
                 left.push(process.parse()?);
-                false
+                ("", false)
             }
-            [process, since, until] => match holders.get(&process.parse()?) {
-                Some(backend) => server.terminate(*backend, since.parse()?, until.parse()?).await == Ok(true),
-                None => false,
-            },
-            _ => bail!("`{line}` is no process and two times"),
+            ["end", process] => {
+                let end = async |server: &mut Session, backend| server.terminate(backend).await;
+                ("ended", all(servers, holders, process.parse()?, end).await)
+            }
+            [process, since] => {
+                let since = since.parse()?;
+                let quiet = async |server: &mut Session, backend| server.is_quiet(backend, since).await;
+                ("quiet", all(servers, holders, process.parse()?, quiet).await)
+            }
+            _ => bail!("`{line}` is no process with a time or a word"),
         };
-        Ok(if ended { "ended\n" } else { "\n" }.to_owned())
+        Ok(format!("{}\n", if yes { word } else { "" }))
     };
-    process::converse(&argv, &project.topology.folder, end, limit + EXEC_LIMIT).await?;
+    process::converse(&argv, &project.topology.folder, reply, limit + EXEC_LIMIT).await?;
     Ok(left)
+}
+
+/// Whether that holds for the server's side of each connection of this process.
+async fn all(
+    servers: &mut BTreeMap<u32, Session>,
+    holders: &Holders,
+    process: u32,
+    holds: impl AsyncFn(&mut Session, u32) -> Result<bool, Silence>,
+) -> bool {
+    let backends = holders.get(&process).into_iter().flatten();
+    let backends: BTreeMap<u32, u32> = backends.copied().collect();
+    let asked = servers.iter_mut().filter_map(|(id, server)| {
+        let backend = *backends.get(id)?;
+        Some(holds(server, backend))
+    });
+    let answers = join_all(asked).await;
+    !answers.is_empty() && answers.iter().all(|answer| *answer == Ok(true))
 }

@@ -9,6 +9,9 @@ use crate::observed::{Backend, Silence};
 const TERMINATE_POLL: Duration = Duration::from_millis(2);
 const TERMINATE_LOOKS: u32 = 100;
 
+/// Pgpool-II's processes, and of each the nodes to which it has a connection, with the server's process there.
+pub type Holders = BTreeMap<u32, Vec<(u32, u32)>>;
+
 impl Session {
     /// The nodes as Pgpool has them; only for a session with Pgpool.
     ///
@@ -39,37 +42,49 @@ impl Session {
 
     /// Whether any of these nodes may be given a new session to read for.
     pub async fn weighs(&mut self, ids: &[u32]) -> Result<bool, Silence> {
-        let rows = self.query("SHOW POOL_NODES").await?;
+        // The same numbers as in `SHOW POOL_NODES`, for which it logs in to every node.
+        let rows = self.query("PGPOOL SHOW backend").await?;
         let weighs = |row: &SimpleQueryRow| {
-            let id = row.get("node_id")?.parse().ok()?;
-            let weight: f64 = row.get("lb_weight")?.parse().ok()?;
+            let id = row.get(0)?.strip_prefix("backend_weight")?.parse().ok()?;
+            let weight: f64 = row.get(1)?.parse().ok()?;
             Some(ids.contains(&id) && weight > 0.0)
         };
         Ok(rows.iter().filter_map(weighs).any(|weighs| weighs))
     }
 
-    /// The processes that serve a client and have a connection to this node, and the server's process of each.
-    pub async fn holders(&mut self, id: u32) -> Result<Vec<(u32, u32)>, Silence> {
-        let connected = self.connected().await?;
-        let here = connected
-            .into_iter()
-            .filter(|one| one.backend == id && one.server > 0);
-        Ok(here.map(|one| (one.process, one.server)).collect())
+    /// The processes that serve a client and have connections to these nodes, and of each the nodes, with the server's
+    /// process there.
+    pub async fn holders(&mut self, ids: &[u32]) -> Result<Holders, Silence> {
+        let mut holders = Holders::new();
+        for one in self.connected().await? {
+            if ids.contains(&one.backend) && one.server > 0 {
+                holders
+                    .entry(one.process)
+                    .or_default()
+                    .push((one.backend, one.server));
+            }
+        }
+        Ok(holders)
     }
 
-    /// Ends a session of this server that last answered between these two times (seconds, UNIX epoch), and waits until
-    /// it has said so to its client, a fifth of a second at most. Tells whether it is gone. With `track_activities = off`
-    /// the server does not know when it answered.
-    pub async fn terminate(&mut self, pid: u32, since: f64, until: f64) -> Result<bool, Silence> {
-        let ended = self
+    /// Whether a session of this server has answered (since that time, seconds, UNIX epoch; with
+    /// `track_activities = off` it does not know when) and waits for more, which has not come: it sleeps, and what
+    /// comes would wake it up. So is one that is gone.
+    pub async fn is_quiet(&mut self, pid: u32, since: f64) -> Result<bool, Silence> {
+        let busy = self
             .query(&format!(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity({pid})
-                 WHERE extract(epoch FROM state_change) BETWEEN {since} AND {until} OR state = 'disabled'"
+                "SELECT 1 FROM pg_stat_get_activity({pid})
+                 WHERE (wait_event = 'ClientRead' AND (state = 'disabled' OR extract(epoch FROM state_change) >= {since})
+                   AND pg_read_file('/proc/{pid}/stat', true) ~ '\\) S ') IS NOT TRUE"
             ))
             .await?;
-        if ended.is_empty() {
-            return Ok(false);
-        }
+        Ok(busy.is_empty())
+    }
+
+    /// Ends a session of this server, and waits until it has said so to its client, a fifth of a second at most. Tells
+    /// whether it is gone.
+    pub async fn terminate(&mut self, pid: u32) -> Result<bool, Silence> {
+        self.query(&format!("SELECT pg_terminate_backend({pid})")).await?;
         // The server's own wait looks each 100 ms.
         for _ in 0..TERMINATE_LOOKS {
             let there = format!("SELECT 1 FROM pg_stat_get_activity({pid})");

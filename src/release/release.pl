@@ -1,25 +1,29 @@
-# Ends what processes of Pgpool-II have with a node that is about to stop; runs as its user, inside its container.
+# Ends what processes of Pgpool-II have with nodes that are about to stop; runs as its user, inside its container.
 #
 # A server that stops says so on each of its connections. A process that reads that together with the answer to what it
-# has just asked (each Sync goes to every node) waits for one answer more, for ever, and its client with it. So
-# each is stopped at a moment when nothing is under way between it and the node: when it waits for its client, or,
-# for a while already, for another node, and has read what this one had to say; or when it passes on a long answer of
-# another node, and this one has had nothing to do for long. Printed are its number, since when the
-# node must have answered, and when there was nothing to read. Whoever started this ends the server's side if that
-# last answered between the two, and says `ended`; the process goes on, and reads of the end where it expects that.
+# has just asked (each Sync goes to every node) waits for one answer more, for ever, and its client with it; and what
+# it sends to one that has gone ends its client's session. So each is stopped at a moment when nothing is under way
+# between it and the nodes: when it waits for its client, or, for a while already, for another node, and has read what
+# these had to say; or when it passes on a long answer of another node. Then its number is printed, and since when the nodes must
+# have answered: whoever started this says `quiet` if they did and wait for more, and once there is nothing to
+# read from them either, ends the servers' side and says `ended`. The process goes on, and reads of the end where it
+# expects that.
 use strict;
 use warnings;
 use Time::HiRes qw(time sleep);
 
-my ($limit, $host, @left) = @ARGV;      # seconds; the node; the processes that have a client and a connection to it
-my $address = gethostbyname $host or die "$host has no address\n";
-my $node = sprintf '%08X:%04X', unpack('L', $address), 5432;
+my ($limit, $hosts, @left) = @ARGV;     # seconds; the nodes; the processes that have a client and a connection to one
+my $port = sprintf '%04X', 5432;        # of the nodes, and of the pool
+my @addresses = map { gethostbyname $_ or die "$_ has no address\n" } split /,/, $hosts;
+my $nodes = '(?:'.join('|', map { sprintf '%08X', unpack 'L', $_ } @addresses)."):$port";
 my $end = time + $limit;
+my $calm = time + 2;                    # one that has not waited for its client by then is taken where it waits for a node
 my $while = 0.02;                       # seconds: by then the nodes that have no work have mostly answered
 my $long = 0.3;                         # and by then surely
 my $lasting = 1;                        # an answer that is passed on for so long is not over in the next moment
 my $pause = 0.2;                        # between two attempts to stop one that passes on an answer
 my $recent = 0.01;                      # since a look so long ago it has hardly asked more than once
+my $unread = '[0-9A-F]+:(?!0+ )[0-9A-F]+';
 my $blink = 60_000;                     # nanoseconds of work: nobody wakes up, reads and writes in less
 my ($stopped, %open, %runs, %looked);   # the last by process: how often it had run, and when that was looked at
 my (%still, %moved);                    # since when it has been seen not to run, and when it may last have
@@ -69,15 +73,17 @@ sub is_idle { return title($_[0]) =~ / idle( in transaction)? *\0*$/ }
 sub is_in { return text("$_[0]/wchan") =~ /$_[1]/ }
 sub title { return text("$_[0]/cmdline") }
 
-# Its connection to the node is there; as the second: and there is something to read from it.
-sub is_connected { return has_socket($_[0], '01 \S+') }
-sub has_unread { return has_socket($_[0], '01 [0-9A-F]+:(?!0+ )[0-9A-F]+') }
+# A connection to one of the nodes is there; as the second: and there is something to read from it; or from the client,
+# which would be done first.
+sub is_connected { return has_socket($_[0], '\S+', $nodes, '\S+') }
+sub has_unread { return has_socket($_[0], '\S+', $nodes, $unread) }
+sub has_demand { return has_socket($_[0], "[0-9A-F]+:$port", '\S+', $unread) }
 
-sub has_socket { # PROCESS STATE
-  my ($pid, $state) = @_;
+sub has_socket { # PROCESS NEAR-END FAR-END QUEUES
+  my ($pid, $near, $far, $queues) = @_;
   my %sockets = map { (readlink // '') =~ /^socket:\[(\d+)\]/ ? ($1 => 1) : () } glob "/proc/$pid/fd/*";
   my $connections = text('net/tcp');
-  while ($connections =~ / $node $state \S+ \S+ +\d+ +\d+ (\d+) /g) { return 1 if $sockets{$1} }
+  while ($connections =~ / $near $far 01 $queues \S+ \S+ +\d+ +\d+ (\d+) /g) { return 1 if $sockets{$1} }
   return 0;
 }
 
@@ -94,20 +100,17 @@ sub hold { # PROCESS
   $runs{$pid} = $runs;
   $looked{$pid} = time;
   my $passes_on = passes_on($pid);
-  my $for_client = !$passes_on && waits_for_client($pid);
-  return if !$for_client && !waits_for_node($pid) && !$passes_on;
+  my $for_client = waits_for_client($pid);
+  return if !$for_client && (time < $calm || !waits_for_node($pid) && !$passes_on);
   $stopped = $pid;
   kill 'STOP', $pid;
   my $stands;
   for (1 .. 100) { last if $stands = text("$pid/stat") =~ /\) T/; sleep 0.0001 }
   my ($more, $again) = ran($pid);
   my $waited = $again - $runs <= 1 && $more - $work < $blink;
-  if ($stands && ($waited || $passes_on && !is_idle($pid))) {
-    sleep 0.002;
-    my $now = time;
-    # Between writing down that it is done and saying so, the server may have to wait for a processor.
-    my ($since, $until) = $for_client ? (0, $now) : $passes_on ? (0, $now - $lasting) : ($moved{$pid}, $now - 0.005);
-    return "$pid $since $until" if !has_unread($pid);
+  if ($stands && ($waited || $passes_on && !is_idle($pid)) && ($for_client || !has_demand($pid))) {
+    sleep 0.002;                        # what it sent has come to the nodes
+    return "$pid ".($for_client || $passes_on ? 0 : $moved{$pid}) if !has_unread($pid);
   }
   go_on();
   return;
@@ -130,7 +133,7 @@ while (@left && time < $end) {
     # One that has no client any more has nothing under way, and looks at its connections before the next.
     next if title($pid) !~ /^pgpool: (?!wait for )/;
     my $held = hold($pid);
-    my $ended = $held && asked($held) =~ /ended/;
+    my $ended = $held && asked($held) =~ /quiet/ && !has_unread($pid) && asked("end $pid") =~ /ended/;
     go_on();
     push @still, $pid if !$ended && (!$held || is_connected($pid));
   }
