@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 
 use crate::execute;
 use crate::observe;
-use crate::observed::Containers;
+use crate::observed::{Container, Containers};
 use crate::plan::Step;
 use crate::postgres::{self, Session};
 use crate::project::Project;
 use crate::render::{self, POOL_BACKENDS, Rendered};
+use crate::topology::BOUNCER_SERVICE;
 use crate::workdir;
 
 /// Each look asks Pgpool-II for a row a process and node.
@@ -42,7 +43,9 @@ pub async fn drain(
     loop {
         no_new_ones(project, there, ids, deadline).await?;
         let waits = empty(project, ids, deadline, &mut on_count);
-        let left = match project.topology.mode.has_bouncer() {
+        // By what runs: the mode may be about to change.
+        let has_bouncer = there.get(BOUNCER_SERVICE).is_some_and(Container::is_running);
+        let left = match has_bouncer {
             true => beside_renewal(project, there, deadline, waits).await?,
             false => waits.await,
         };

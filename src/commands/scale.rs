@@ -52,6 +52,8 @@ struct Report {
     removed: Vec<String>,
     /// Sessions that were ended because they still read from a removed replica, or could not let go of it.
     sessions_cut: usize,
+    /// The pool was made anew, for what else had changed: that ended all sessions, which are not in that number.
+    pool_restarted: bool,
     seconds: f64,
 }
 
@@ -91,6 +93,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         added: titles(&mut after.difference(&before).copied()),
         removed: titles(&mut before.difference(&after).copied()),
         sessions_cut: done.cut,
+        pool_restarted: done.ends_all,
         seconds: started.elapsed().as_secs_f64(),
     };
     if args.json {
@@ -115,6 +118,9 @@ fn told(report: &Report) -> String {
         false => format!("{word}: {}; ", titles.join(", ")),
     };
     let cut = match report.sessions_cut {
+        _ if report.pool_restarted => {
+            "the pool was made anew, for what else had changed, and that ended all sessions".to_owned()
+        }
         0 => "no session was cut".to_owned(),
         1 => "1 session was cut".to_owned(),
         count => format!("{count} sessions were cut"),

@@ -39,7 +39,9 @@ fn scales_under_load(mode: &str, a_session: usize, in_blocks: bool) {
             .run(["scale", &replicas.to_string(), "--json", "--timeout", "240"])
             .exits(0);
         assert!(
-            outcome.stdout.contains("\"sessions_cut\": 0"),
+            outcome
+                .stdout
+                .contains("\"sessions_cut\": 0,\n  \"pool_restarted\": false"),
             "{}",
             outcome.stdout
         );

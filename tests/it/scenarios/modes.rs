@@ -25,6 +25,12 @@ fn each_mode_keeps_its_promises_and_the_data() {
     assert!(crowd.refused.keys().all(says_why), "{crowd:?}");
     let nodes = cluster.container("postgres-master");
 
+    // A replica leaves while the mode changes.
+    cluster.up(2);
+    cluster.settings([("CONNECTION_MODE", "transaction")]);
+    let scaled = cluster.run(["scale", "1", "--json"]).exits(0);
+    assert!(scaled.stdout.contains("\"pool_restarted\": true"), "{scaled}");
+
     for mode in ["transaction", "statement"] {
         changes_to(&cluster, mode);
         cluster.writes("pool", &format!("b: {mode}"));
@@ -42,6 +48,7 @@ fn each_mode_keeps_its_promises_and_the_data() {
     // As PgBouncer sees it, one string is one statement.
     cluster.sql("pool", "BEGIN; SELECT 1; COMMIT");
 
+    cluster.up(2);
     changes_to(&cluster, "session");
     a_session_is_ones_own(&cluster);
     cluster.reads_everywhere(1, &["a: session", "b: statement", "b: transaction"]);
@@ -52,7 +59,7 @@ fn each_mode_keeps_its_promises_and_the_data() {
 /// Nothing of the mode before is left, and the port has gone over.
 #[track_caller]
 fn changes_to(cluster: &Cluster, mode: &str) {
-    cluster.run(["up", "--mode", mode]).exits(0);
+    cluster.run(["up", "--replicas", "1", "--mode", mode]).exits(0);
 
     let (mut wanted, entry) = match mode {
         "session" => (services(1), "pgpool-loadbalancer"),
