@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::execute;
 use crate::observe;
-use crate::observed::{Container, Containers};
+use crate::observed::{self, Containers};
 use crate::plan::Step;
 use crate::postgres::{self, Session};
 use crate::project::Project;
@@ -40,11 +40,11 @@ pub async fn drain(
     let mut draining = lasting(project)?.clone();
     draining.content = render::draining(&draining.content, ids).into();
     workdir::write(&project.topology.folder, &draining)?;
+    // By what runs: the mode may be about to change.
+    let has_bouncer = observed::runs(there, BOUNCER_SERVICE);
     loop {
         no_new_ones(project, there, ids, deadline).await?;
         let waits = empty(project, ids, deadline, &mut on_count);
-        // By what runs: the mode may be about to change.
-        let has_bouncer = there.get(BOUNCER_SERVICE).is_some_and(Container::is_running);
         let left = match has_bouncer {
             true => beside_renewal(project, there, deadline, waits).await?,
             false => waits.await,

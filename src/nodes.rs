@@ -9,7 +9,7 @@ use crate::error::{Failure, Kind, Problem};
 use crate::execute;
 use crate::health;
 use crate::observe::{self, Watch};
-use crate::observed::{Container, Containers, Observed};
+use crate::observed::{self, Containers, Observed};
 use crate::plan::Step;
 use crate::project::Project;
 use crate::reconcile;
@@ -169,8 +169,7 @@ async fn share(project: &Project, ui: Ui, target: &Target) -> Result<()> {
         return Ok(());
     }
     let there = observe::containers(&project.topology.folder, &project.topology.project).await?;
-    let bouncer = there.get(BOUNCER_SERVICE);
-    if bouncer.is_some_and(Container::is_running) {
+    if observed::runs(&there, BOUNCER_SERVICE) {
         ui.detail(&Step::Reconnect.to_string());
         execute::correct(project, &there, &Step::Reconnect).await?;
     }

@@ -12,6 +12,11 @@ const REFUSAL: &str = "(78)";
 /// Compose service → its container.
 pub type Containers = BTreeMap<String, Container>;
 
+/// Whether this service has a container, and that runs.
+pub fn runs(containers: &Containers, service: &str) -> bool {
+    containers.get(service).is_some_and(Container::is_running)
+}
+
 /// A container as `docker ps` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Container {
@@ -258,10 +263,7 @@ impl Observed {
     pub fn may_be_in_pool(&self, id: u32) -> bool {
         match self.pool.got() {
             Some(_) => self.backend(id).is_some_and(Backend::is_up),
-            None => self
-                .containers
-                .get(POOL_SERVICE)
-                .is_some_and(Container::is_running),
+            None => runs(&self.containers, POOL_SERVICE),
         }
     }
 }

@@ -9,11 +9,11 @@ pub use fixed::changes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::health::{self, State};
-use crate::observed::{Container, Fixed, Observed};
+use crate::observed::{self, Container, Containers, Fixed, Observed};
 use crate::plan::{Planned, Step};
 use crate::project::{FileCause, FileChange};
 use crate::render::Rendering;
-use crate::topology::{self, BOUNCER_SERVICE, Node, Topology};
+use crate::topology::{self, BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
 
 /// The files to write.
 pub fn files(changes: &[FileChange]) -> Vec<Planned> {
@@ -119,6 +119,17 @@ fn leaving(rendering: &Rendering, observed: &Observed) -> Vec<Planned> {
             .map(|id| Step::Detach { id: *id }.because("the replica is removed")),
     );
     steps
+}
+
+/// Whether these steps end or make anew what clients are connected to, and their sessions with it.
+pub fn restarts_pool(steps: &[Planned], containers: &Containers) -> bool {
+    let serves_clients = |service: &str| {
+        [POOL_SERVICE, BOUNCER_SERVICE].contains(&service) && observed::runs(containers, service)
+    };
+    steps.iter().any(|planned| match &planned.step {
+        Step::Start { service } | Step::Remove { service } => serves_clients(service),
+        _ => false,
+    })
 }
 
 /// Servers that ended while they were waited for, by whose hand ever; `ran` are the services that were seen running.

@@ -103,8 +103,9 @@ async fn all(
     process: u32,
     holds: impl AsyncFn(&mut Session, u32) -> Result<bool, Silence>,
 ) -> bool {
-    let backends = holders.get(&process).into_iter().flatten();
-    let backends: BTreeMap<u32, u32> = backends.copied().collect();
+    let Some(backends) = holders.get(&process) else {
+        return false;
+    };
     let asked = servers.iter_mut().filter_map(|(id, server)| {
         let backend = *backends.get(id)?;
         Some(holds(server, backend))

@@ -14,7 +14,7 @@ use crate::execute;
 use crate::health::{self, Part, State};
 use crate::logins;
 use crate::observe::{self, DOCKER_LIMIT, Watch};
-use crate::observed::{Container, Observed};
+use crate::observed::{self, Container, Observed};
 use crate::plan::Step;
 use crate::process;
 use crate::project::{FileCause, Project};
@@ -50,13 +50,12 @@ pub async fn settle(
     limit: Duration,
     starting: impl Future<Output = Result<bool>>,
 ) -> Result<Observed> {
-    let runs = |service: &str| first.containers.get(service).is_some_and(Container::is_running);
     let someone_joins = project
         .topology
         .replicas()
         .iter()
-        .any(|node| !runs(&node.service()));
-    let runs_before = runs(BOUNCER_SERVICE);
+        .any(|node| !observed::runs(&first.containers, &node.service()));
+    let runs_before = observed::runs(&first.containers, BOUNCER_SERVICE);
     let watch = Watch::start(project, first);
     tokio::pin!(starting);
     let (mut started, mut changed) = (false, false);

@@ -93,7 +93,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         added: titles(&mut after.difference(&before).copied()),
         removed: titles(&mut before.difference(&after).copied()),
         sessions_cut: done.cut,
-        pool_restarted: done.ends_all,
+        pool_restarted: done.pool_restarted,
         seconds: started.elapsed().as_secs_f64(),
     };
     if args.json {

@@ -14,14 +14,14 @@ use crate::extend;
 use crate::hazards;
 use crate::logins;
 use crate::observe;
-use crate::observed::{Container, Observed};
+use crate::observed::Observed;
 use crate::plan::{Planned, Step};
 use crate::project::{Project, Wish};
 use crate::prove;
 use crate::reconcile;
 use crate::settings::MAX_REPLICAS;
 use crate::settle;
-use crate::topology::{BOUNCER_SERVICE, MASTER_SERVICE, POOL_SERVICE};
+use crate::topology::MASTER_SERVICE;
 use crate::turnover::{self, Manner};
 use crate::ui::{Board, Mark, Ui, seconds};
 use crate::url::Place;
@@ -54,7 +54,7 @@ pub struct Done {
     /// Sessions that were ended because they still read from a removed replica.
     pub cut: usize,
     /// What clients were connected to was made anew or removed, which ended their sessions.
-    pub ends_all: bool,
+    pub pool_restarted: bool,
 }
 
 /// How often a database that does not answer is asked for what would make the query cache wrong.
@@ -188,18 +188,10 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner)
     for update in updates {
         board.note(&update);
     }
-    let serves_clients = |service: &str| {
-        [POOL_SERVICE, BOUNCER_SERVICE].contains(&service)
-            && there.get(service).is_some_and(Container::is_running)
-    };
-    let ends_all = steps.iter().any(|planned| match &planned.step {
-        Step::Start { service } | Step::Remove { service } => serves_clients(service),
-        _ => false,
-    });
     Ok(Done {
         proof: proof?,
         cut,
-        ends_all,
+        pool_restarted: reconcile::restarts_pool(&steps, &there),
     })
 }
 

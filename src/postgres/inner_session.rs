@@ -162,11 +162,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-
-    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-        let length = (body.len() as u32 + 4).to_be_bytes();
-        [&[kind], &length[..], body].concat()
-    }
+    use crate::postgres::remarks::tests::message;
 
     #[tokio::test]
     async fn nothing_is_sent_before_the_answer_that_is_an_error_has_ended() {

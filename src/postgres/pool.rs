@@ -10,7 +10,7 @@ const TERMINATE_POLL: Duration = Duration::from_millis(2);
 const TERMINATE_LOOKS: u32 = 100;
 
 /// Pgpool-II's processes, and of each the nodes to which it has a connection, with the server's process there.
-pub type Holders = BTreeMap<u32, Vec<(u32, u32)>>;
+pub type Holders = BTreeMap<u32, BTreeMap<u32, u32>>;
 
 impl Session {
     /// The nodes as Pgpool has them; only for a session with Pgpool.
@@ -61,7 +61,7 @@ impl Session {
                 holders
                     .entry(one.process)
                     .or_default()
-                    .push((one.backend, one.server));
+                    .insert(one.backend, one.server);
             }
         }
         Ok(holders)

@@ -133,10 +133,10 @@ fn remark(body: &[u8]) -> Remark {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    pub(in super::super) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
         let length = (body.len() as u32 + 4).to_be_bytes();
         [&[kind], &length[..], body].concat()
     }

@@ -23,7 +23,7 @@ my $long = 0.3;                         # and by then surely
 my $lasting = 1;                        # an answer that is passed on for so long is not over in the next moment
 my $pause = 0.2;                        # between two attempts to stop one that passes on an answer
 my $recent = 0.01;                      # since a look so long ago it has hardly asked more than once
-my $unread = '[0-9A-F]+:(?!0+ )[0-9A-F]+';
+my $unread = '[0-9A-F]+:(?!0+ )[0-9A-F]+';   # the queues of a socket in net/tcp, what is to be read not 0
 my $blink = 60_000;                     # nanoseconds of work: nobody wakes up, reads and writes in less
 my ($stopped, %open, %runs, %looked);   # the last by process: how often it had run, and when that was looked at
 my (%still, %moved);                    # since when it has been seen not to run, and when it may last have
