@@ -10,8 +10,8 @@ use std::path::Path;
 use crate::docker::{self, api};
 use crate::env_file::{self, EnvFile};
 use crate::health::Watcher;
-use crate::observed::{Fixed, NodeFacts};
-use crate::postgres::sort_remarks;
+use crate::observed::Fixed;
+use crate::postgres::{read_facts, sort_remarks};
 use crate::quorum;
 use crate::render::{self, configured};
 use crate::roster::Roster;
@@ -152,7 +152,15 @@ pub fn pool(bytes: &[u8]) {
 
 /// What servers say of themselves.
 pub fn servers(bytes: &[u8]) {
-    let _ = serde_json::from_slice::<NodeFacts>(bytes);
+    let text = String::from_utf8_lossy(bytes);
+    let line = |line: &str| {
+        let cells = line.split(';').filter_map(|cell| cell.split_once('='));
+        cells
+            .map(|(column, value)| (column.to_owned(), value.to_owned()))
+            .collect()
+    };
+    let lines: Vec<_> = text.lines().map(line).collect();
+    read_facts(&lines);
     let _ = serde_json::from_slice::<crate::doctor::NodeFacts>(bytes);
     if let Ok(fixed) = serde_json::from_slice::<Vec<Fixed>>(bytes) {
         let assigned = |fixed: &Fixed| {

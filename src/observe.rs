@@ -7,17 +7,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use crate::docker;
 use crate::engine;
 use crate::error::{Failure, Kind};
 use crate::health::Watcher;
-use crate::observed::{Answer, CacheFacts, Container, Containers, Fixed, Observed};
-use crate::postgres::{DATABASE, Endpoint, Session};
+use crate::observed::{Answer, Backend, CacheFacts, Container, Containers, Fixed, NodeFacts, Observed};
+use crate::postgres::{self, DATABASE, Endpoint, Session};
 use crate::process;
 use crate::project::Project;
-use crate::topology::Node;
+use crate::topology::{Node, POOL_SERVICE};
 
 pub use watch::Watch;
 
@@ -26,6 +26,9 @@ pub const DOCKER_LIMIT: Duration = Duration::from_secs(20);
 
 /// `docker exec` takes some 100 ms.
 const REPORT_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a session is to wait.
+type Manner = fn(Session) -> Session;
 
 /// Where a node answers on this machine.
 pub fn endpoint(project: &Project, port: u16) -> Endpoint {
@@ -83,12 +86,12 @@ pub async fn once(project: &Project) -> Result<Observed> {
 
 /// Asks the servers of the containers that run.
 pub async fn servers(project: &Project, containers: Containers) -> Observed {
-    ask(project, containers, false, |session| session).await.0
+    ask(project, containers, |session| session).await
 }
 
 /// The same for what is decided by it: a server that is slow must not pass for one that does not serve.
 pub async fn servers_patiently(project: &Project, containers: Containers) -> Observed {
-    ask(project, containers, false, Session::patient).await.0
+    ask(project, containers, Session::patient).await
 }
 
 /// The servers, and what Pgpool-II says of its query cache, if that is wanted and it answers.
@@ -97,22 +100,67 @@ pub async fn servers_and_cache(
     containers: Containers,
     wants_cache: bool,
 ) -> (Observed, Option<CacheFacts>) {
-    ask(project, containers, wants_cache, |session| session).await
+    let keen = |session| session;
+    let pool = pool(project, &containers, wants_cache, keen);
+    // The pool takes longest.
+    let ((pool, cache), nodes) = join(pool, nodes(project, &containers, keen)).await;
+    let observed = Observed {
+        containers,
+        nodes,
+        pool,
+    };
+    (observed, cache)
 }
 
-async fn ask(
-    project: &Project,
-    containers: Containers,
-    wants_cache: bool,
-    manner: fn(Session) -> Session,
-) -> (Observed, Option<CacheFacts>) {
-    let topology = &project.topology;
-    let answers = |service: &str, port: u16| {
-        let container = containers.get(service);
-        container.is_some_and(|container| container.answers(port))
+/// The servers, and of the pool what its watcher told the master a moment ago, where that is that all is well, its
+/// container says nothing else, and a process of it is there for a client. Else it is asked itself.
+///
+/// A login to the pool is one to every node, one after the other: longer than everything else.
+pub async fn servers_at_a_glance(project: &Project, containers: Containers) -> Observed {
+    let (topology, keen) = (&project.topology, |session| session);
+    let endpoint = endpoint(project, topology.pool_port);
+    let is_open = async {
+        let pool = containers.get(POOL_SERVICE);
+        // Behind PgBouncer it would be that one which answers.
+        pool.is_some_and(|pool| pool.answers(topology.pool_port) && !pool.is_unhealthy())
+            && postgres::is_open(&endpoint).await
     };
+    let (is_open, nodes) = join(is_open, nodes(project, &containers, keen)).await;
+    let mut observed = Observed {
+        containers,
+        nodes,
+        pool: Answer::NotAsked,
+    };
+    let told = told_by_watcher(project, &observed).filter(|_| is_open);
+    observed.pool = match told.and_then(|watcher| watcher.backends(topology)) {
+        Some(backends) => Answer::Got(backends),
+        None => pool(project, &observed.containers, false, keen).await.0,
+    };
+    observed
+}
+
+async fn ask(project: &Project, containers: Containers, manner: Manner) -> Observed {
+    let pool = pool(project, &containers, false, manner);
+    let ((pool, _), nodes) = join(pool, nodes(project, &containers, manner)).await;
+    Observed {
+        containers,
+        nodes,
+        pool,
+    }
+}
+
+fn answers(containers: &Containers, service: &str, port: u16) -> bool {
+    let container = containers.get(service);
+    container.is_some_and(|container| container.answers(port))
+}
+
+async fn nodes(
+    project: &Project,
+    containers: &Containers,
+    manner: Manner,
+) -> BTreeMap<u32, Answer<NodeFacts>> {
     let node = |node: &Node| {
-        let (id, asked) = (node.id, answers(&node.service(), node.port));
+        let (id, asked) = (node.id, answers(containers, &node.service(), node.port));
         let mut session = manner(Session::new(endpoint(project, node.port)));
         async move {
             let answer = match asked {
@@ -122,28 +170,27 @@ async fn ask(
             (id, answer)
         }
     };
-    let pool = async {
-        match answers(topology.entry_service(), topology.pool_port) {
-            true => {
-                let mut session = manner(Session::new(endpoint(project, topology.pool_port)));
-                let backends = answer(session.backends().await);
-                let cache = match wants_cache && backends.got().is_some() {
-                    true => session.cache_facts().await.ok(),
-                    false => None,
-                };
-                (backends, cache)
-            }
-            false => (Answer::NotAsked, None),
-        }
+    let nodes = join_all(project.topology.nodes.iter().map(node)).await;
+    nodes.into_iter().collect()
+}
+
+async fn pool(
+    project: &Project,
+    containers: &Containers,
+    wants_cache: bool,
+    manner: Manner,
+) -> (Answer<BTreeMap<u32, Backend>>, Option<CacheFacts>) {
+    let topology = &project.topology;
+    if !answers(containers, topology.entry_service(), topology.pool_port) {
+        return (Answer::NotAsked, None);
+    }
+    let mut session = manner(Session::new(endpoint(project, topology.pool_port)));
+    let backends = answer(session.backends().await);
+    let cache = match wants_cache && backends.got().is_some() {
+        true => session.cache_facts().await.ok(),
+        false => None,
     };
-    // The pool takes longest.
-    let (pool, nodes) = futures_util::future::join(pool, join_all(topology.nodes.iter().map(node))).await;
-    let observed = Observed {
-        containers,
-        nodes: nodes.into_iter().collect(),
-        pool: pool.0,
-    };
-    (observed, pool.1)
+    (backends, cache)
 }
 
 /// What these nodes say of the settings that need a restart; one that does not answer is left out.
@@ -160,10 +207,7 @@ pub async fn fixed_settings(project: &Project, nodes: &[&Node]) -> BTreeMap<u32,
 ///
 /// The master tells, and only where it does not, a process in the container.
 pub async fn watcher(project: &Project, observed: &Observed, pool: &Container) -> Option<Watcher> {
-    let query = observed
-        .facts(project.topology.master().id)
-        .and_then(|facts| facts.watcher.as_ref());
-    let told = query.and_then(|query| Watcher::of_query(query, &project.settings.pool.user));
+    let told = told_by_watcher(project, observed);
     if told.is_some() {
         return told;
     }
@@ -171,6 +215,11 @@ pub async fn watcher(project: &Project, observed: &Observed, pool: &Container) -
     let report = process::capture(&argv, &project.topology.folder, REPORT_LIMIT).await;
     let report = report.ok().filter(|report| report.success)?;
     Watcher::parse(&report.stdout)
+}
+
+fn told_by_watcher(project: &Project, observed: &Observed) -> Option<Watcher> {
+    let master = observed.facts(project.topology.master().id)?;
+    Watcher::of_query(master.watcher.as_ref()?, &project.settings.pool.user)
 }
 
 fn answer<T>(result: Result<T, crate::observed::Silence>) -> Answer<T> {

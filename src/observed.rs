@@ -40,6 +40,11 @@ impl Container {
         self.state == "running"
     }
 
+    /// Its own health check has failed several times.
+    pub fn is_unhealthy(&self) -> bool {
+        self.status.contains("(unhealthy)")
+    }
+
     /// It does not run, and nobody but an order starts it.
     pub fn has_stopped(&self) -> bool {
         ["exited", "created", "dead"].contains(&self.state.as_str())
@@ -107,7 +112,7 @@ pub struct Silence {
 }
 
 /// What one PostgreSQL server says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeFacts {
     pub in_recovery: bool,
     pub system_id: String,
@@ -144,7 +149,7 @@ pub struct NodeFacts {
 }
 
 /// The query by which the watcher beside the pool asks the primary, which holds its report.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WatcherQuery {
     /// Seconds since it began.
     pub age: f64,
@@ -170,14 +175,14 @@ pub struct Fixed {
 }
 
 /// The WAL receiver of a standby.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Receiver {
     pub status: String,
     pub slot: Option<String>,
 }
 
 /// A WAL sender of a primary.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sender {
     /// The standby's `application_name`.
     pub name: String,
@@ -188,7 +193,7 @@ pub struct Sender {
 }
 
 /// A physical replication slot.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Slot {
     pub name: String,
     pub active: bool,
@@ -199,11 +204,10 @@ pub struct Slot {
 }
 
 /// A base backup that runs.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BaseBackup {
     /// The node name of the replica it is for.
     pub name: String,
-    pub phase: String,
     /// Bytes.
     pub done: u64,
     /// Bytes, once estimated.
@@ -217,8 +221,8 @@ pub struct Backend {
     /// `up`, `waiting`, `down`, `quarantine`, `unused`.
     pub status: String,
     pub role: String,
-    /// Statements that read, sent to it.
-    pub selects: u64,
+    /// Statements that read, sent to it; only the pool itself knows.
+    pub selects: Option<u64>,
 }
 
 impl Backend {

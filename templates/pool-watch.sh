@@ -24,7 +24,7 @@ hung=' '                                # processes that wait for a node, and ho
 hosts=() primary='' refused=0 look=0 stale=1 unseen=0 next=0 lost=0 stuck='' held_up=0 orphaned=0 max_lag=0 clients=100
 known=no                                # whether the primary has told in this look
 troubled=''                             # not all is well
-report=''                               # of the last look: for each node that is out its number and a letter, as in `judge`
+report=''                               # of the last look: for each node its number and a letter: `i` in the pool, else as in `judge`
 texts='' written='' viewed=0            # the files and Pgpool-II's own note as they were read last, and when it was asked
 session='' asked='' before=''           # psql's process, whom it asks; which nodes were well last time
 exec 5<> <(:)                           # the answers of the probes, a line each
@@ -338,7 +338,7 @@ decide() {
     esac
   done
   for host in "${hosts[@]}"; do
-    [[ $host != "$primary" ]] || continue
+    if [[ $host == "$primary" ]]; then note_member "$host"; continue; fi
     judge "$host"
     if [[ $verdict == *MAX_REPLICA_LAG && -n $frozen ]]; then worth=3; fi
     # Where nobody answers, it is not the node.
@@ -354,7 +354,9 @@ decide() {
     elif ((${good[$host]-0} > ${need[$host]-1})) && [[ -z ${leaves[$host]-} && $verdict == well ]]; then
       if [[ -z $frozen ]]; then put_back "$host"; else wants=$host; fi
     fi
-    if ! is_up "$host"; then text+="$host $verdict"$'\n' report+=" ${id[$host]}$letter"; fi
+    if is_up "$host"; then note_member "$host"
+    else text+="$host $verdict"$'\n' report+=" ${id[$host]}$letter"
+    fi
     if ((worth > 0)) || ! is_up "$host"; then troubled=1; fi
   done
   printf '%s' "$text" >"$notes"
@@ -364,6 +366,11 @@ decide() {
     elif ((unseen > 5)); then restart_pool "it does not answer, and $frozen is frozen"
     fi
   fi
+}
+
+# Not while the pool may have changed its mind.
+note_member() { # HOST
+  if ((!stale)) && is_up "$1"; then report+=" ${id[$1]}i"; fi
 }
 
 # Is a server there that was not? Pgpool-II may have taken it out itself.

@@ -22,6 +22,12 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+
+    /// Tell how many reads the pool has sent to each node, too
+    ///
+    /// Only the pool counts them, and a login to it takes longer than all the rest.
+    #[arg(long)]
+    reads: bool,
 }
 
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
@@ -43,7 +49,12 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         }
     };
     let wants_cache = project.settings.cache != QueryCache::Off;
-    let servers = observe::servers_and_cache(&project, containers, wants_cache);
+    let servers = async {
+        match wants_cache || args.reads {
+            true => observe::servers_and_cache(&project, containers, wants_cache).await,
+            false => (observe::servers_at_a_glance(&project, containers).await, None),
+        }
+    };
     let ((observed, cache), hazards) = join(servers, hazards).await;
     let reasons = match &pool {
         Some(pool) => {
@@ -64,7 +75,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     if args.json {
         ui.result(&serde_json::to_string_pretty(&report)?);
     } else {
-        print(&report, ui);
+        print(&report, args.reads, ui);
     }
     let problems = report
         .findings
@@ -118,7 +129,7 @@ struct Row {
     slot_retained_bytes: Option<i64>,
     /// As Pgpool has it.
     pool_state: Option<String>,
-    /// Reads that Pgpool sent to it.
+    /// Reads that Pgpool sent to it, where it was asked itself; --reads makes sure.
     pool_reads: Option<u64>,
     connections: Option<u32>,
     max_connections: Option<u32>,
@@ -195,13 +206,29 @@ fn row(topology: &Topology, observed: &Observed, node: &Node) -> Row {
         slot: slot.map(|slot| slot.name.clone()),
         slot_retained_bytes: slot.and_then(|slot| slot.retained),
         pool_state: backend.map(|backend| backend.status.clone()),
-        pool_reads: backend.map(|backend| backend.selects),
+        pool_reads: backend.and_then(|backend| backend.selects),
         connections: facts.map(|facts| facts.connections),
         max_connections: facts.map(|facts| facts.max_connections),
     }
 }
 
-fn print(report: &Report, ui: Ui) {
+const READS: &str = "READS";
+
+const HEAD: [&str; 11] = [
+    "NODE",
+    "ROLE",
+    "STATE",
+    "TIMELINE",
+    "LAG",
+    "LAG TIME",
+    "SLOT (WAL KEPT)",
+    "IN POOL",
+    READS,
+    "CONNECTIONS",
+    "PORT",
+];
+
+fn print(report: &Report, with_reads: bool, ui: Ui) {
     fn or_dash(text: Option<impl ToString>) -> String {
         text.map_or("–".to_owned(), |text| text.to_string())
     }
@@ -230,10 +257,10 @@ fn print(report: &Report, ui: Ui) {
     });
     let mut rows: Vec<Vec<String>> = rows.collect();
     let last = |title: &str, state: &str, port: Option<u16>| {
-        let mut row = vec!["–".to_owned(); 11];
+        let mut row = vec!["–".to_owned(); HEAD.len()];
         row[0] = title.to_owned();
         row[2] = state.to_owned();
-        row[10] = or_dash(port);
+        row[HEAD.len() - 1] = or_dash(port);
         row
     };
     let pool = &report.pool;
@@ -243,22 +270,15 @@ fn print(report: &Report, ui: Ui) {
     if let Some(bouncer) = &report.pgbouncer {
         rows.push(last(BOUNCER_SERVICE, &bouncer.state, Some(bouncer.port)));
     }
-    ui.table(
-        &[
-            "NODE",
-            "ROLE",
-            "STATE",
-            "TIMELINE",
-            "LAG",
-            "LAG TIME",
-            "SLOT (WAL KEPT)",
-            "IN POOL",
-            "READS",
-            "CONNECTIONS",
-            "PORT",
-        ],
-        rows,
-    );
+    let mut head = HEAD.to_vec();
+    if !with_reads {
+        let column = head.iter().position(|title| *title == READS);
+        if let Some(column) = column {
+            head.remove(column);
+            rows.iter_mut().for_each(|row| drop(row.remove(column)));
+        }
+    }
+    ui.table(&head, rows);
     if let Some(CacheRow {
         mode,
         ttl_seconds,

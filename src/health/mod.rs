@@ -338,7 +338,6 @@ mod tests {
             name: "slave1".into(),
             done: 1024,
             total: Some(4096),
-            ..BaseBackup::default()
         });
         let state = node_state(&topology, &observed, &topology.nodes[1]);
         assert_eq!(state, State::Cloning(1024, Some(4096)));

@@ -1,11 +1,19 @@
 //! What the watcher beside Pgpool-II (`templates/pool-watch.sh`) thinks of the nodes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::Finding;
 use crate::observed::{Backend, Observed, WatcherQuery};
 use crate::topology::{self, Node, POOL_SERVICE, Topology};
 
 /// It looks every two seconds; one look may take ten where a node is frozen.
 const OVERDUE: u64 = 30;
+
+/// Its report is of the look before it asked: one of now is as old as two looks, with what they take.
+const FRESH: u64 = 3;
+
+/// Its letter for a node that the pool has.
+const MEMBER: &str = "i";
 
 /// Its letters and words, as in its function `judge`.
 const REASONS: &[(&str, &str)] = &[
@@ -26,6 +34,8 @@ pub struct Watcher {
     pub age: u64,
     /// Service of each node that the pool leaves out, and what ails it: "does not stream".
     pub out: Vec<(String, String)>,
+    /// The nodes that the pool sends traffic to, where it is sure.
+    pub members: BTreeSet<u32>,
 }
 
 impl Watcher {
@@ -40,6 +50,7 @@ impl Watcher {
         Some(Watcher {
             age,
             out: out.collect(),
+            members: BTreeSet::new(),
         })
     }
 
@@ -49,15 +60,36 @@ impl Watcher {
             .query
             .strip_prefix("SELECT 'pool-watch")?
             .split_once(".'")?;
-        let out = report.split_whitespace().filter_map(|word| {
-            let (number, letter) = word.split_at_checked(word.len() - 1)?;
-            let (_, reason) = REASONS.iter().find(|(short, _)| *short == letter)?;
-            Some((topology::service(number.parse().ok()?), (*reason).to_owned()))
-        });
+        let (mut out, mut members) = (Vec::new(), BTreeSet::new());
+        for word in report.split_whitespace() {
+            let Some((number, letter)) = word.split_at_checked(word.len() - 1) else {
+                continue;
+            };
+            let Ok(number) = number.parse() else { continue };
+            if letter == MEMBER {
+                members.insert(number);
+            } else if let Some((_, reason)) = REASONS.iter().find(|(short, _)| *short == letter) {
+                out.push((topology::service(number), (*reason).to_owned()));
+            }
+        }
         (watcher.role == role).then(|| Watcher {
             age: watcher.age.max(0.0) as u64,
-            out: out.collect(),
+            out,
+            members,
         })
+    }
+
+    /// The pool as it sees it, where that is of now and all nodes are in: whatever else it may be, the pool is to be asked.
+    pub fn backends(&self, topology: &Topology) -> Option<BTreeMap<u32, Backend>> {
+        let nodes: BTreeSet<u32> = topology.nodes.iter().map(|node| node.id).collect();
+        let backend = |node: &Node| Backend {
+            id: node.id,
+            status: "up".to_owned(),
+            role: if node.is_master() { "primary" } else { "standby" }.to_owned(),
+            selects: None,
+        };
+        let backends = || topology.nodes.iter().map(|node| (node.id, backend(node)));
+        (self.age <= FRESH && self.members == nodes).then(|| backends().collect())
     }
 
     /// What it adds to the findings. `report` is `None` where the pool runs and no report came.
@@ -129,6 +161,7 @@ mod tests {
                     .iter()
                     .map(|(service, reason)| ((*service).into(), (*reason).into()))
                     .collect(),
+                members: BTreeSet::new(),
             });
             assert_eq!(Watcher::of_query(&query, "pool"), expected, "{query:?}");
         }
@@ -147,6 +180,34 @@ mod tests {
     }
 
     #[test]
+    fn the_pool_need_not_be_asked_where_it_has_every_node_now() {
+        fn check(report: &str, age: f64, expected: bool) {
+            let query = WatcherQuery {
+                age,
+                role: "pool".into(),
+                query: format!("SELECT 'pool-watch {report}.' WHERE false"),
+            };
+            let watcher = Watcher::of_query(&query, "pool").expect("a report");
+            let backends = watcher.backends(&topology(2));
+            assert_eq!(backends.is_some(), expected, "{report}, {age} s");
+            let all = backends.unwrap_or_default();
+            assert!(all.values().all(Backend::is_up));
+        }
+        check(" 0i 1i 2i", 1.0, true);
+        check(" 0i 1i 2i", 4.0, false);
+        for other in [
+            "",
+            " 0i 1i",
+            " 0i 1i 2c",
+            " 0i 1i 2i 3i",
+            " 0i 1i 12i",
+            " 0i 1i 2",
+        ] {
+            check(other, 1.0, false);
+        }
+    }
+
+    #[test]
     fn every_word_of_the_script_has_its_letter() {
         let script = include_str!("../../templates/pool-watch.sh");
         for (letter, reason) in REASONS {
@@ -156,6 +217,7 @@ mod tests {
             assert!(script.contains(&quoted) || script.contains(&bare), "{quoted}");
         }
         assert_eq!(script.matches("letter=").count(), REASONS.len());
+        assert!(script.contains(&format!("}}{MEMBER}\"")));
     }
 
     #[test]

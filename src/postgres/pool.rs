@@ -137,7 +137,7 @@ fn backend(row: &SimpleQueryRow) -> Option<(u32, Backend)> {
             id,
             status: text("status"),
             role: text("role"),
-            selects: text("select_cnt").parse().unwrap_or(0),
+            selects: text("select_cnt").parse().ok(),
         },
     ))
 }

@@ -28,23 +28,28 @@ fn what_is_called_often_stays_cheap() {
     first.calls.retain(|call| !call.starts_with("exec "));
     assert_eq!(first.calls, ["compose up", "compose version"], "{ADVICE}");
 
-    // Until then `status` would run a process to ask the watcher.
-    eventually("the watcher asks the master", 60, true, || {
-        let asks = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'SELECT ''pool-watch%'";
-        cluster.sql("master", asks) == "t"
-    });
-    // Each server is asked once, and Pgpool-II logs in to each for its client.
+    // Until then `status` would run a process to ask the watcher, and log in to the pool.
+    eventually(
+        "the watcher tells the master that all nodes are in",
+        60,
+        true,
+        || {
+            let tells = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'SELECT ''pool-watch  0i 1i 2i.%'";
+            cluster.sql("master", tells) == "t"
+        },
+    );
+    // Each server is asked once, the primary for more, and nobody logs in to the pool.
     let limit = Counts {
         requests: 1,
-        logins: [2, 4],
-        statements: [1, 2],
+        logins: [1, 2],
+        statements: [2, 2],
     };
     check(&cluster, &meter, &["status"], &limit);
     // The master's first four logins prove those of `.env`, by a statement each.
     let limit = Counts {
         requests: 5,
         logins: [5, 4],
-        statements: [8, 5],
+        statements: [9, 5],
     };
     check(&cluster, &meter, &["up"], &limit);
 }
