@@ -48,6 +48,7 @@ pub const TEMPLATES: &[(&str, &str)] = embed![
     "templates/pool_hba.conf.tera",
     "templates/pool-entrypoint.sh",
     "templates/pool-logins.sh",
+    "templates/pool-node.sh",
     "templates/pool-refresh.sh",
     "templates/pool-sessions.sh",
     "templates/pgbouncer.ini.tera",

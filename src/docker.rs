@@ -14,7 +14,8 @@ use crate::observed::{Container, Containers};
 use crate::process::Argv;
 
 pub use inside::{
-    bouncer_console, bouncer_renew, exec, logins_over, parse_bouncer_pools, pcp, perl, tunnel, watcher_report,
+    bouncer_console, bouncer_renew, exec, logins_over, parse_bouncer_pools, pcp, perl, pool_node, tunnel,
+    watcher_report,
 };
 pub use volumes::{
     Volumes, data_in_volumes, parse_data_in_volumes, parse_sizes, parse_volumes, remove_volumes, root_folder,

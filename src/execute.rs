@@ -139,7 +139,7 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         }
         Step::Restart { id } => on_container(project, there, "restart", &topology::service(*id)).await,
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
-        Step::Attach { id } => pcp(project, there, "pcp_attach_node", &["-n", &id.to_string()]).await,
+        Step::Attach { id } => pool_node(project, there, "attach", *id).await,
         // Whoever takes it out means to stop it, or does not know when it stops.
         Step::Detach { id } => detach(project, there, &[*id], Duration::ZERO).await.map(drop),
         Step::Rebuild { id } => {
@@ -158,16 +158,25 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
     }
 }
 
-/// Pgpool's control process is away for about a second after each change: asked again until it answers.
+/// A command of Pgpool's control protocol.
 ///
 /// # Errors
-/// It did not do it within [`PCP_LIMIT`].
+/// It was not done within [`PCP_LIMIT`].
 pub async fn pcp(project: &Project, there: &Containers, command: &str, options: &[&str]) -> Result<()> {
     let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
-    let argv = docker::pcp(&pool.id, command, options);
+    control(project, &docker::pcp(&pool.id, command, options)).await
+}
+
+async fn pool_node(project: &Project, there: &Containers, verb: &str, id: u32) -> Result<()> {
+    let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
+    control(project, &docker::pool_node(&pool.id, verb, id)).await
+}
+
+/// Pgpool's control process may be away for about a second after each change: asked again until it answers.
+async fn control(project: &Project, argv: &Argv) -> Result<()> {
     let deadline = Instant::now() + PCP_LIMIT;
     loop {
-        match finish(project, &argv, PCP_LIMIT).await {
+        match finish(project, argv, PCP_LIMIT).await {
             Err(_) if Instant::now() < deadline => tokio::time::sleep(PCP_POLL).await,
             result => return result,
         }
@@ -196,7 +205,7 @@ pub async fn detach(project: &Project, there: &Containers, ids: &[u32], patience
     let mut left = ids.to_vec();
     while !left.is_empty() && Instant::now() < deadline {
         for id in &left {
-            pcp(project, there, "pcp_detach_node", &["-n", &id.to_string()]).await?;
+            pool_node(project, there, "detach", *id).await?;
         }
         logins_over(project, there, &left).await?;
         // A login that had begun before marks a node as up again when it reaches it.

@@ -213,7 +213,7 @@ judge() { # HOST
 }
 
 take_out() { # HOST
-  pcp pcp_detach_node -n "${id[$1]}" >/dev/null || { stale=1; return; }
+  bash /pool/pool-node.sh detach "${id[$1]}" 2>/dev/null || { stale=1; return; }
   say "$1: taken out of the pool: it ${why[$1]}"
   status[$1]=3 good[$1]=0
   # Someone who keeps going and coming is watched for longer each time, up to a minute.
@@ -223,7 +223,7 @@ take_out() { # HOST
 
 put_back() { # HOST
   tried[$1]=1 stale=1
-  pcp pcp_attach_node -n "${id[$1]}" >/dev/null || return
+  bash /pool/pool-node.sh attach "${id[$1]}" 2>/dev/null || return
   say "$1: back in the pool"
   status[$1]=1 points[$1]=0
 }

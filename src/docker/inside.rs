@@ -21,6 +21,13 @@ pub fn pcp(container: &str, command: &str, options: &[&str]) -> Argv {
         .and(options.iter().copied())
 }
 
+/// Has Pgpool-II take a node in (`attach`) or out (`detach`).
+pub fn pool_node(container: &str, verb: &str, id: u32) -> Argv {
+    docker()
+        .and(["exec", "--user", "postgres", container, "bash"])
+        .and(["/pool/pool-node.sh", verb, &id.to_string()])
+}
+
 /// What the watcher beside Pgpool-II thinks of the nodes, run inside the pool's container.
 pub fn watcher_report(container: &str) -> Argv {
     docker().and(["exec", container, "bash", "/pool/pool-watch.sh", "report"])

@@ -253,6 +253,7 @@ pub fn pool(
             "pgpool/pool-watch.sh",
             sources.template("templates/pool-watch.sh"),
         ),
+        public("pgpool/pool-node.sh", sources.template("templates/pool-node.sh")),
         public(
             "pgpool/pool-refresh.sh",
             sources.template("templates/pool-refresh.sh"),

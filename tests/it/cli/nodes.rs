@@ -92,7 +92,7 @@ fn stopping_tells_how_to_start_again_and_what_is_kept_meanwhile() {
     assert_eq!(stops(&docker), ["stop postgres-slave1-id"]);
     // Before it stops.
     let changes = changes(&docker);
-    let detaches = |words: &String| words.contains("pcp_detach_node") && words.ends_with("-n 1");
+    let detaches = |words: &String| words.ends_with("pool-node.sh detach 1");
     let (detached, stopped) = (
         changes.iter().position(detaches),
         changes.iter().position(|words| words.starts_with("stop")),

@@ -1,6 +1,6 @@
 //! More replicas and fewer, while the cluster runs.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, docker};
 
 #[test]
 fn replicas_come_and_go_and_come_back_with_their_data() {
@@ -152,4 +152,54 @@ fn a_copy_that_does_not_fit_is_not_used() {
         cluster.reads_everywhere(1, &["after the copy", "before the copy"]);
         cluster.run(["scale", "0", "--remove-volumes", "--yes"]).exits(0);
     }
+}
+
+/// Clients that log in again and again, and after each change of the pool the number of its processes that sleep instead
+/// of waiting for one. The watcher would change it as well.
+const SLEEPERS: &str = r#"
+export PGPASSFILE=/run/pgcluster/pgpass
+read -r main </run/pgcluster/pgpool.pid
+asleep() { where=''; { IFS= read -rd '' where </proc/$1/wchan; } 2>/dev/null; [[ $where == *nanosleep* ]]; }
+look_again() { sleep 0.05; ((SECONDS < 60)) || exit; }
+pkill -STOP -f '[p]ool-watch.sh'
+for _ in {1..4}; do
+  while psql -XAtqw -h 127.0.0.1 -U "$POOL_USER" -d postgres -c 'SELECT 1' >/dev/null; do :; done &
+done
+for verb in detach attach detach attach detach attach detach attach; do
+  # Its main process takes the next order when it has slept itself, and does that when it has carried one out.
+  while asleep $main; do look_again; done
+  bash /pool/pool-node.sh $verb 1 || exit
+  until asleep $main; do look_again; done
+  while pgrep -f '^bash /pool/pool-node.sh' >/dev/null; do look_again; done
+  count=0
+  for process in /proc/[0-9]*; do
+    title=''
+    { IFS= read -rd '' title <$process/cmdline; } 2>/dev/null
+    if asleep ${process#/proc/} && [[ $title == 'pgpool: wait'* ]]; then count=$((count + 1)); fi
+  done
+  echo $count
+done
+kill $(jobs -p)
+pkill -CONT -f '[p]ool-watch.sh'
+"#;
+
+/// Pgpool-II has a process that is to take a client sleep for a second then, and meanwhile no other takes one.
+#[test]
+fn a_node_that_comes_or_goes_holds_up_no_new_client() {
+    let Some(cluster) = Cluster::new("logins") else {
+        return;
+    };
+    cluster.up(2);
+
+    let pool = cluster.container("pgpool-loadbalancer").id;
+    let counts = docker(["exec", "--user", "postgres", &pool, "bash", "-c", SLEEPERS]);
+
+    let counts: Vec<u32> = counts
+        .lines()
+        .map(|line| line.parse().expect("a count"))
+        .collect();
+    assert_eq!(counts.len(), 8, "{counts:?}");
+    // One or two may lie down late. Without a call they are all four, or all processes there are.
+    assert!(counts.iter().all(|count| *count < 4), "{counts:?}");
+    cluster.replicates_again_to(2);
 }

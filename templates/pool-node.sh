@@ -1,0 +1,50 @@
+#!/bin/bash
+# pool-node.sh attach|detach NUMBER: has Pgpool-II take a node in or out, and no client wait longer for that than it takes.
+#
+# While it does that, for some ten milliseconds, a process that is to take a client sleeps for a second before it looks
+# again (4.7, wait_for_failover_to_finish), and all who come after wait with it, as they are let in one after the other. The
+# signal by which Pgpool-II itself calls its processes ends that sleep, but for one that is in the middle of a login and
+# takes no signals.
+set -u
+
+sleeps() { # PROCESS
+  local where=''
+  { IFS= read -rd '' where <"/proc/$1/wchan"; } 2>/dev/null
+  [[ $where == *nanosleep* ]]
+}
+
+# Those that check the nodes sleep as well, all the time.
+serves() { # PROCESS
+  local title=''
+  { IFS= read -rd '' title <"/proc/$1/cmdline"; } 2>/dev/null
+  [[ $title == 'pgpool: '* && $title != 'pgpool: '@(health|worker|PCP)* ]]
+}
+
+# When all is done, and no process goes to sleep for it any more, the main process does, for a second in which it takes no
+# signal and begins nothing. Who was about to lie down then is found by looking again.
+wake() {
+  local process round found=1
+  for round in {1..60}; do
+    if [[ -z $slept ]] || ! sleeps "$main"; then break; fi
+    sleep 0.02
+  done
+  for round in {1..60}; do
+    if sleeps "$main"; then break; fi
+    sleep 0.02
+  done
+  for round in {1..10}; do
+    if ((!found && round > 2)); then break; fi
+    found=0
+    for process in /proc/[0-9]*; do
+      process=${process#/proc/}
+      if sleeps "$process" && serves "$process" && kill -USR2 "$process"; then found=1; fi
+    done
+    sleep 0.02
+  done
+}
+
+main='' slept=''
+read -r main </run/pgcluster/pgpool.pid # no newline ends it
+if sleeps "$main"; then slept=1; fi     # after what it did before
+timeout 10 "pcp_$1_node" -h /run/pgcluster -U pcp -w -n "$2" >/dev/null || exit
+wake </dev/null >/dev/null 2>&1 &
