@@ -86,12 +86,12 @@ pub async fn once(project: &Project) -> Result<Observed> {
 
 /// Asks the servers of the containers that run.
 pub async fn servers(project: &Project, containers: Containers) -> Observed {
-    ask(project, containers, |session| session).await
+    ask(project, containers, false, |session| session).await.0
 }
 
 /// The same for what is decided by it: a server that is slow must not pass for one that does not serve.
 pub async fn servers_patiently(project: &Project, containers: Containers) -> Observed {
-    ask(project, containers, Session::patient).await
+    ask(project, containers, false, Session::patient).await.0
 }
 
 /// The servers, and what Pgpool-II says of its query cache, if that is wanted and it answers.
@@ -100,16 +100,7 @@ pub async fn servers_and_cache(
     containers: Containers,
     wants_cache: bool,
 ) -> (Observed, Option<CacheFacts>) {
-    let keen = |session| session;
-    let pool = pool(project, &containers, wants_cache, keen);
-    // The pool takes longest.
-    let ((pool, cache), nodes) = join(pool, nodes(project, &containers, keen)).await;
-    let observed = Observed {
-        containers,
-        nodes,
-        pool,
-    };
-    (observed, cache)
+    ask(project, containers, wants_cache, |session| session).await
 }
 
 /// The servers, and of the pool what its watcher told the master a moment ago, where that is that all is well, its
@@ -139,14 +130,21 @@ pub async fn servers_at_a_glance(project: &Project, containers: Containers) -> O
     observed
 }
 
-async fn ask(project: &Project, containers: Containers, manner: Manner) -> Observed {
-    let pool = pool(project, &containers, false, manner);
-    let ((pool, _), nodes) = join(pool, nodes(project, &containers, manner)).await;
-    Observed {
+async fn ask(
+    project: &Project,
+    containers: Containers,
+    wants_cache: bool,
+    manner: Manner,
+) -> (Observed, Option<CacheFacts>) {
+    let pool = pool(project, &containers, wants_cache, manner);
+    // The pool takes longest.
+    let ((pool, cache), nodes) = join(pool, nodes(project, &containers, manner)).await;
+    let observed = Observed {
         containers,
         nodes,
         pool,
-    }
+    };
+    (observed, cache)
 }
 
 fn answers(containers: &Containers, service: &str, port: u16) -> bool {
