@@ -42,9 +42,15 @@ finish() { # FOLDER
   sync "$1"
 }
 
+# The disk is to begin with the first files, and not when a tenth of the memory waits for it.
+write_out() { while sync --file-system .; do sleep 0.1; done; }
+
 pids=()
 for folder in "$@"; do copy "$folder" & pids+=($!); done
+write_out & writer=$!
 for pid in "${pids[@]}"; do wait "$pid"; done
+kill "$writer"
+wait "$writer" || true
 echo copied
 label='' ended=''
 while [[ -z $ended ]] && IFS= read -r line; do
