@@ -163,13 +163,11 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
 /// # Errors
 /// It was not done within [`PCP_LIMIT`].
 pub async fn pcp(project: &Project, there: &Containers, command: &str, options: &[&str]) -> Result<()> {
-    let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
-    control(project, &docker::pcp(&pool.id, command, options)).await
+    control(project, &docker::pcp(pool(there)?, command, options)).await
 }
 
 async fn pool_node(project: &Project, there: &Containers, verb: &str, id: u32) -> Result<()> {
-    let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
-    control(project, &docker::pool_node(&pool.id, verb, id)).await
+    control(project, &docker::pool_node(pool(there)?, verb, id)).await
 }
 
 /// Pgpool's control process may be away for about a second after each change: asked again until it answers.
@@ -235,9 +233,13 @@ async fn still_up(pool: &mut Session) -> Vec<u32> {
 /// # Errors
 /// The pool's container does not do it.
 pub async fn logins_over(project: &Project, there: &Containers, detached: &[u32]) -> Result<()> {
-    let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
-    let argv = docker::logins_over(&pool.id, LOGINS_LIMIT.as_secs(), detached);
+    let argv = docker::logins_over(pool(there)?, LOGINS_LIMIT.as_secs(), detached);
     finish(project, &argv, LOGINS_LIMIT + PCP_LIMIT).await
+}
+
+fn pool(there: &Containers) -> Result<&str> {
+    let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
+    Ok(&pool.id)
 }
 
 fn bouncer(there: &Containers) -> Result<&str> {

@@ -28,7 +28,8 @@ wake() {
     if [[ -z $slept ]] || ! sleeps "$main"; then break; fi
     sleep 0.02
   done
-  for round in {1..60}; do
+  # It may have processes to start before, and comes to it late.
+  for round in {1..200}; do
     if sleeps "$main"; then break; fi
     sleep 0.02
   done

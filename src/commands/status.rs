@@ -271,12 +271,10 @@ fn print(report: &Report, with_reads: bool, ui: Ui) {
         rows.push(last(BOUNCER_SERVICE, &bouncer.state, Some(bouncer.port)));
     }
     let mut head = HEAD.to_vec();
-    if !with_reads {
-        let column = head.iter().position(|title| *title == READS);
-        if let Some(column) = column {
-            head.remove(column);
-            rows.iter_mut().for_each(|row| drop(row.remove(column)));
-        }
+    let left_out = head.iter().position(|title| *title == READS && !with_reads);
+    if let Some(column) = left_out {
+        head.remove(column);
+        rows.iter_mut().for_each(|row| drop(row.remove(column)));
     }
     ui.table(&head, rows);
     if let Some(CacheRow {
