@@ -20,6 +20,31 @@ serves() { # PROCESS
   [[ $title == 'pgpool: '* && $title != 'pgpool: '@(health|worker|PCP)* ]]
 }
 
+# What checks the replicas' lag and the main process exclude each other when that looks for the primary, as it does when a
+# node comes in: who comes second sleeps for a second, here in the middle of it. So the check is held up while it rests
+# anyway, by all who want that together: it has to begin anew afterwards, and would be at work when the next node comes.
+hold_check() {
+  local round process title
+  exec 6>/run/pgcluster/held
+  flock -s 6
+  for round in {1..60}; do
+    for process in /proc/[0-9]*; do
+      { IFS= read -rd '' title <"$process/cmdline"; } 2>/dev/null || title=''
+      if [[ $title == 'pgpool: worker'* ]]; then check=${process#/proc/}; fi
+    done
+    if is_held || { sleeps "$check" && kill -STOP "$check"; }; then return; fi
+    sleep 0.02
+  done
+}
+is_held() {
+  local state=''
+  { IFS= read -r state <"/proc/$check/stat"; } 2>/dev/null
+  [[ $state == *') T '* ]]
+}
+let_check_go() {
+  if [[ -n $check ]] && flock -xn 6; then kill -CONT "$check"; fi
+}
+
 # When all is done, and no process goes to sleep for it any more, the main process does, for a second in which it takes no
 # signal and begins nothing. Who was about to lie down then is found by looking again.
 wake() {
@@ -42,10 +67,16 @@ wake() {
     done
     sleep 0.02
   done
+  for round in {1..60}; do
+    if ! sleeps "$main"; then break; fi
+    sleep 0.02
+  done
+  let_check_go
 }
 
-main='' slept=''
+main='' slept='' check=''
 read -r main </run/pgcluster/pgpool.pid # no newline ends it
+if [[ $1 == attach ]]; then hold_check; fi
 if sleeps "$main"; then slept=1; fi     # after what it did before
-timeout 10 "pcp_$1_node" -h /run/pgcluster -U pcp -w -n "$2" >/dev/null || exit
+timeout 10 "pcp_$1_node" -h /run/pgcluster -U pcp -w -n "$2" >/dev/null || { let_check_go; exit 1; }
 wake </dev/null >/dev/null 2>&1 &

@@ -154,13 +154,15 @@ fn a_copy_that_does_not_fit_is_not_used() {
     }
 }
 
-/// Clients that log in again and again, and after each change of the pool the number of its processes that sleep instead
-/// of waiting for one. The watcher would change it as well.
+/// Clients that log in again and again, and for each change of the pool the smallest number of its processes that were seen
+/// to sleep instead of waiting for one, soon after it. The watcher would change it as well.
 const SLEEPERS: &str = r#"
 export PGPASSFILE=/run/pgcluster/pgpass
 read -r main </run/pgcluster/pgpool.pid
 asleep() { where=''; { IFS= read -rd '' where </proc/$1/wchan; } 2>/dev/null; [[ $where == *nanosleep* ]]; }
+stopped() { state=''; { IFS= read -r state </proc/$1/stat; } 2>/dev/null; [[ $state == *') T '* ]]; }
 look_again() { sleep 0.05; ((SECONDS < 120)) || exit; }
+find_check() { check=$(pgrep -f '^pgpool: worker'); }
 pkill -STOP -f '[p]ool-watch.sh'
 for _ in {1..4}; do
   while psql -XAtqw -h 127.0.0.1 -U "$POOL_USER" -d postgres -c 'SELECT 1' >/dev/null; do :; done &
@@ -168,17 +170,30 @@ done
 for verb in detach attach detach attach detach attach detach attach; do
   # Its main process takes the next order when it has slept itself, and does that when it has carried one out.
   while asleep $main; do look_again; done
+  if [[ $verb == attach ]]; then
+    until find_check && ! asleep $check; do ((SECONDS < 120)) || exit; done
+  fi
   bash /pool/pool-node.sh $verb 1 || exit
+  if [[ $verb == attach ]] && find_check && ! stopped $check; then echo "the lag is checked meanwhile"; fi
   # A login that had begun before may have marked the node as up again: then there is nothing to carry out.
   for _ in {1..40}; do if asleep $main; then break; fi; look_again; done
-  while pgrep -f '^bash /pool/pool-node.sh' >/dev/null; do look_again; done
-  count=0
-  for process in /proc/[0-9]*; do
-    title=''
-    { IFS= read -rd '' title <$process/cmdline; } 2>/dev/null
-    if asleep ${process#/proc/} && [[ $title == 'pgpool: wait'* ]]; then count=$((count + 1)); fi
+  counts=()
+  while asleep $main; do
+    count=0
+    for process in /proc/[0-9]*; do
+      title=''
+      if asleep ${process#/proc/} && IFS= read -rd '' title <$process/cmdline && [[ $title == 'pgpool: wait'* ]]; then
+        count=$((count + 1))
+      fi
+    done
+    counts+=($count)
   done
-  echo $count
+  # In the last of these looks their second may be over as well.
+  least=${counts[0]-0}
+  for ((i = 0; i < ${#counts[@]} - 2; i++)); do least=$((counts[i] < least ? counts[i] : least)); done
+  echo $least
+  while pgrep -f '^bash /pool/pool-node.sh' >/dev/null; do look_again; done
+  if find_check && stopped $check; then echo "the lag is not checked any more"; fi
 done
 kill $(jobs -p)
 pkill -CONT -f '[p]ool-watch.sh'
