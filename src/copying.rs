@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::docker;
 use crate::error::{Failure, Kind, Problem};
@@ -76,20 +76,34 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
     if session.has_tablespaces().await.map_err(failed)? {
         return Ok(Some("the master has tablespaces"));
     }
-    // Before the copy begins, so that the WAL from its beginning is kept.
-    for node in nodes {
-        session.create_slot(&node.name()).await?;
-    }
-    session.start_backup().await.map_err(failed)?;
+    let names: Vec<String> = nodes.iter().map(|node| node.name()).collect();
+    // While the container that copies starts.
+    let beginning = tokio::spawn(async move {
+        // Before the copy begins, so that the WAL from its beginning is kept.
+        for name in &names {
+            session.create_slot(name).await?;
+        }
+        session.start_backup().await.map_err(failed)?;
+        anyhow::Ok(session)
+    });
     let folders: Vec<String> = nodes.iter().map(|node| node.title()).collect();
     let mut words = vec!["bash", "-c", COPY, "copy-data"];
     words.extend(folders.iter().map(String::as_str));
     let argv = docker::helper_with_input(&topology.folder, &project.rendering.images.node, &words);
-    let label = async |line: &str| {
-        ensure!(line == "copied", "the copy said `{line}`");
-        // It ends with an empty line.
-        Ok(session.stop_backup().await.map_err(failed)? + "\n\n")
+    let (mut beginning, mut backup) = (Some(beginning), None);
+    let reply = async |line: &str| match line {
+        "ready" => {
+            let begun = beginning.take().context("it was ready before")?;
+            backup = Some(begun.await??);
+            Ok("\n".to_owned())
+        }
+        "copied" => {
+            let session: &mut Session = backup.as_mut().context("it copied before it was told to")?;
+            // It ends with an empty line.
+            Ok(session.stop_backup().await.map_err(failed)? + "\n\n")
+        }
+        _ => bail!("the copy said `{line}`"),
     };
-    process::converse(&argv, &topology.folder, label, LIMIT).await?;
+    process::converse(&argv, &topology.folder, reply, LIMIT).await?;
     Ok(None)
 }

@@ -113,6 +113,16 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
     Ok(!steps.is_empty())
 }
 
+/// Creates the containers of these services, to be started later.
+///
+/// # Errors
+/// Those of Compose.
+pub async fn create(project: &Project, services: &[&str]) -> Result<()> {
+    let topology = &project.topology;
+    let argv = workdir::compose(&topology.folder, &topology.project).create(services);
+    finish(project, &argv, REPLACE_LIMIT).await
+}
+
 /// One correction in a running server.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Copies the data directory of a master that runs, between pg_backup_start and pg_backup_stop, for each folder named.
-# Runs in a throw-away container that sees the project folder and has no network. Says `copied` when it has read
-# everything, then waits on standard input for the backup label, without which the copies would be corrupt, and an empty line.
+# Runs in a throw-away container that sees the project folder and has no network. Says `ready`, and waits on standard input
+# for an empty line, which comes when the backup has begun. Says `copied` when it has read everything, then waits for the
+# backup label, without which the copies would be corrupt, and an empty line.
 set -euo pipefail
 cd /project
 from=master/pgdata
@@ -31,20 +32,19 @@ copy() { # FOLDER
   cp --archive "$from/global/pg_control" "$to/global/pg_control"
 }
 
-finish() { # FOLDER
+label_it() { # FOLDER
   local to=$1/pgdata.new
   printf '%s' "$label" >"$to/backup_label"
   : >"$to/standby.signal"
   chmod 600 "$to/backup_label" "$to/standby.signal"
   chown postgres:postgres "$to/backup_label" "$to/standby.signal"
-  sync --file-system "$to"
-  mv -T "$to" "$1/pgdata"
-  sync "$1"
 }
 
 # The disk is to begin with the first files, and not when a tenth of the memory waits for it.
 write_out() { while sync --file-system .; do sleep 0.1; done; }
 
+echo ready
+read -r line || { echo "the backup has not begun" >&2; exit 1; }
 pids=()
 for folder in "$@"; do copy "$folder" & pids+=($!); done
 write_out & writer=$!
@@ -57,4 +57,9 @@ while [[ -z $ended ]] && IFS= read -r line; do
   if [[ -n $line ]]; then label+=$line$'\n'; else ended=1; fi
 done
 [[ -n $ended && $label == *'START WAL LOCATION'* ]] || { echo "no backup label came" >&2; exit 1; }
-for folder in "$@"; do finish "$folder"; done
+for folder in "$@"; do label_it "$folder"; done
+sync --file-system "${@/%//pgdata.new}"
+for folder in "$@"; do
+  mv -T "$folder/pgdata.new" "$folder/pgdata"
+  sync "$folder"
+done
