@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::docker;
 use crate::error::{Failure, Kind, Problem};
+use crate::execute;
 use crate::observe;
 use crate::observed::Observed;
 use crate::plan::{Planned, Step};
@@ -104,6 +105,13 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
         }
         _ => bail!("the copy said `{line}`"),
     };
-    process::converse(&argv, &topology.folder, reply, LIMIT).await?;
+    let services: Vec<String> = nodes.iter().map(|node| node.service()).collect();
+    let services: Vec<&str> = services.iter().map(String::as_str).collect();
+    // The processors have time meanwhile. Where it fails, so does starting them, which tells why.
+    let (copied, _) = tokio::join!(
+        process::converse(&argv, &topology.folder, reply, LIMIT),
+        execute::create(project, &services)
+    );
+    copied?;
     Ok(None)
 }

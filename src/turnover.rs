@@ -79,14 +79,7 @@ pub async fn copy(
     for node in &nodes {
         board.show(&node.title(), Mark::Working, 0, "copying the master's files");
     }
-    let services: Vec<String> = nodes.iter().map(|node| node.service()).collect();
-    let services: Vec<&str> = services.iter().map(String::as_str).collect();
-    // The processors have time meanwhile. Where it fails, so does starting them, which tells why.
-    let (copied, _) = tokio::join!(
-        copying::copy(project, observed, &nodes),
-        execute::create(project, &services)
-    );
-    if let Some(reason) = copied? {
+    if let Some(reason) = copying::copy(project, observed, &nodes).await? {
         board.note(&format!(
             "not copied: {reason}; each replica streams a base backup"
         ));
