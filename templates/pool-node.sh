@@ -13,33 +13,43 @@ sleeps() { # PROCESS
   [[ $where == *nanosleep* ]]
 }
 
+wakes() { ! sleeps "$1"; }
+
+await() { # ROUNDS COMMAND…
+  local round
+  for ((round = 0; round < $1; round++)); do
+    if "${@:2}"; then return; fi
+    sleep 0.02
+  done
+}
+
+title() { # PROCESS, to REPLY
+  REPLY=''
+  { IFS= read -rd '' REPLY <"/proc/$1/cmdline"; } 2>/dev/null
+}
+
 # Those that check the nodes sleep as well, all the time.
 serves() { # PROCESS
-  local title=''
-  { IFS= read -rd '' title <"/proc/$1/cmdline"; } 2>/dev/null
-  [[ $title == 'pgpool: '* && $title != 'pgpool: '@(health|worker|PCP)* ]]
+  title "$1"
+  [[ $REPLY == 'pgpool: '* && $REPLY != 'pgpool: '@(health|worker|PCP)* ]]
 }
 
 # What checks the replicas' lag and the main process exclude each other when that looks for the primary, as it does when a
 # node comes in: who comes second sleeps for a second, here in the middle of it. So the check is held up while it rests
 # anyway, by all who want that together: it has to begin anew afterwards, and would be at work when the next node comes.
 hold_check() {
-  local round process title
   exec 6>/run/pgcluster/held
   flock -s 6
-  for round in {1..60}; do
-    for process in /proc/[0-9]*; do
-      { IFS= read -rd '' title <"$process/cmdline"; } 2>/dev/null || title=''
-      if [[ $title == 'pgpool: worker'* ]]; then check=${process#/proc/}; fi
-    done
-    if is_held || { sleeps "$check" && kill -STOP "$check"; }; then return; fi
-    sleep 0.02
-  done
+  await 60 check_stands
 }
-is_held() {
-  local state=''
+check_stands() {
+  local process state=''
+  for process in /proc/[0-9]*; do
+    title "${process#/proc/}"
+    if [[ $REPLY == 'pgpool: worker'* ]]; then check=${process#/proc/}; fi
+  done
   { IFS= read -r state <"/proc/$check/stat"; } 2>/dev/null
-  [[ $state == *') T '* ]]
+  [[ $state == *') T '* ]] || { sleeps "$check" && kill -STOP "$check"; }
 }
 let_check_go() {
   if [[ -n $check ]] && flock -xn 6; then kill -CONT "$check"; fi
@@ -49,15 +59,9 @@ let_check_go() {
 # signal and begins nothing. Who was about to lie down then is found by looking again.
 wake() {
   local process round found=1
-  for round in {1..60}; do
-    if [[ -z $slept ]] || ! sleeps "$main"; then break; fi
-    sleep 0.02
-  done
+  if [[ -n $slept ]]; then await 60 wakes "$main"; fi
   # It may have processes to start before, and comes to it late.
-  for round in {1..200}; do
-    if sleeps "$main"; then break; fi
-    sleep 0.02
-  done
+  await 200 sleeps "$main"
   for round in {1..10}; do
     if ((!found && round > 2)); then break; fi
     found=0
@@ -67,10 +71,7 @@ wake() {
     done
     sleep 0.02
   done
-  for round in {1..60}; do
-    if ! sleeps "$main"; then break; fi
-    sleep 0.02
-  done
+  await 60 wakes "$main"
   let_check_go
 }
 
