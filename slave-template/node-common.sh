@@ -80,13 +80,25 @@ take_certificate() {
   to_postgres "$private"/{server.pem,tls.conf}
 }
 
-# One container a folder, folders and passwords where postgres finds them. By few programs: each takes 2 to 3 ms.
-prepare_node() {
-  exec 7<"$node"                        # kept open through exec: the lock lasts as long as the server
+# One container a folder: a lock that no server has, kept open through exec, so that it lasts as long as ours. Whoever
+# copies data to here shares it, and is waited for: where they end without it, none comes.
+take_folder() {
+  exec 7<"$node"
   local status=0
   flock --nonblock --conflict-exit-code 75 7 || status=$?
-  if ((status == 75)); then refuse "another container runs on this folder"; fi
-  if ((status != 0)); then say "warning: this file system has no locks"; fi
+  if ((status == 75)); then
+    flock --nonblock --shared 7 || refuse "another container runs on this folder"
+    say "waiting for the data that is copied to here"
+    flock 7 & child=$!                  # in the background, so that a signal ends us at once
+    wait "$child"
+    child=
+  elif ((status != 0)); then
+    say "warning: this file system has no locks"
+  fi
+}
+
+# Folders and passwords where postgres finds them. By few programs: each takes 2 to 3 ms.
+prepare_node() {
   [[ -w $node ]] || refuse "the folder is read-only"
   # A umask of 077 closes these to postgres. Where they cannot be opened from here (with data in a volume they are
   # mounted read-only) they must be open. A private key among them stays closed.
@@ -101,6 +113,7 @@ prepare_node() {
   password=${password//\\/\\\\}
   write_to "$private/pgpass" printf '*:*:*:%s:%s\n' "${user//:/\\:}" "${password//:/\\:}"
   to_postgres "$private/pgpass"
+  take_folder
 }
 
 # True where a data directory is: a complete one, as nothing else gets that name.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::join_all;
 
 use crate::docker;
 use crate::error::{Failure, Kind, Problem};
@@ -62,20 +63,31 @@ pub fn newcomers<'a>(project: &'a Project, steps: &[Planned]) -> Result<Vec<&'a 
     Ok(topology.replicas().iter().filter(starts).collect())
 }
 
-/// Gives these replicas their data; tells why not, where they have to clone by themselves.
+/// What became of a wish to copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// The replicas have their data, and run.
+    Started,
+    /// The replicas have their data.
+    Ready,
+    /// The replicas have to clone by themselves, and why.
+    Not(&'static str),
+}
+
+/// Gives these replicas their data, and starts them meanwhile, where their scripts know how to wait for it.
 ///
 /// # Errors
-/// The copy failed. What was copied is not used: a replica that starts removes it.
-pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Result<Option<&'static str>> {
+/// The copy failed: none of these replicas runs then. What was copied is not used: one that starts removes it.
+pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Result<Copied> {
     let topology = &project.topology;
     let master = topology.master();
     if observed.facts(master.id).is_none_or(|facts| facts.in_recovery) {
-        return Ok(Some("the master does not run yet"));
+        return Ok(Copied::Not("the master does not run yet"));
     }
     let mut session = Session::new(observe::endpoint(project, master.port));
     let failed = |problem: Problem| Failure::new(Kind::Failed, problem);
     if session.has_tablespaces().await.map_err(failed)? {
-        return Ok(Some("the master has tablespaces"));
+        return Ok(Copied::Not("the master has tablespaces"));
     }
     let names: Vec<String> = nodes.iter().map(|node| node.name()).collect();
     // While the container that copies starts.
@@ -91,12 +103,21 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
     let mut words = vec!["bash", "-c", COPY, "copy-data"];
     words.extend(folders.iter().map(String::as_str));
     let argv = docker::helper_with_input(&topology.folder, &project.rendering.images.node, &words);
-    let (mut beginning, mut backup) = (Some(beginning), None);
+    let services: Vec<String> = nodes.iter().map(|node| node.service()).collect();
+    let services: Vec<&str> = services.iter().map(String::as_str).collect();
+    let (mut beginning, mut backup, mut copied) = (Some(beginning), None, Copied::Ready);
     let reply = async |line: &str| match line {
         "ready" => {
             let begun = beginning.take().context("it was ready before")?;
             backup = Some(begun.await??);
             Ok("\n".to_owned())
+        }
+        "copying" => {
+            // The processors have time meanwhile. Where it fails, so does starting them afterwards, which tells why.
+            if execute::start(project, &services).await.is_ok() {
+                copied = Copied::Started;
+            }
+            Ok(String::new())
         }
         "copied" => {
             let session: &mut Session = backup.as_mut().context("it copied before it was told to")?;
@@ -105,13 +126,33 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
         }
         _ => bail!("the copy said `{line}`"),
     };
-    let services: Vec<String> = nodes.iter().map(|node| node.service()).collect();
-    let services: Vec<&str> = services.iter().map(String::as_str).collect();
-    // The processors have time meanwhile. Where it fails, so does starting them, which tells why.
-    let (copied, _) = tokio::join!(
-        process::converse(&argv, &topology.folder, reply, LIMIT),
-        execute::create(project, &services)
-    );
-    copied?;
-    Ok(None)
+    let conversed = process::converse(&argv, &topology.folder, reply, LIMIT).await;
+    if conversed.is_err() {
+        // They would clone by themselves, and what kept the copy from its end (a full disk) may be in their way too.
+        let there = observe::containers(&topology.folder, &topology.project).await?;
+        let stopped = services
+            .iter()
+            .map(|service| execute::on_container(project, &there, "stop", service));
+        join_all(stopped).await;
+    }
+    match conversed {
+        Ok(()) => Ok(copied),
+        Err(error) => Err(not_copied(error)),
+    }
+}
+
+/// Without the script, which is a word of the command.
+fn not_copied(error: anyhow::Error) -> anyhow::Error {
+    let mut failure = match error.downcast::<Failure>() {
+        Ok(failure) => failure,
+        Err(error) => return error,
+    };
+    for problem in &mut failure.problems {
+        let first = problem.what.lines().next().unwrap_or_default();
+        problem.what = format!("the master's files were not copied: {first}");
+        problem.fix.get_or_insert_with(|| {
+            "run the same again, which begins afresh, or without --clone=copy, which streams a base backup".to_owned()
+        });
+    }
+    failure.into()
 }

@@ -72,13 +72,6 @@ impl Compose<'_> {
         self.up().and(["--no-deps"]).and(services.iter().copied())
     }
 
-    /// Creates the containers of these services that are missing, and starts nothing.
-    pub fn create(&self, services: &[&str]) -> Argv {
-        self.command()
-            .and(["up", "--no-start", "--no-build", "--no-recreate", "--no-deps"])
-            .and(services.iter().copied())
-    }
-
     /// Removes what is in the files no more, and creates what is missing; nothing that is there is recreated.
     pub fn up_without_changes(&self) -> Argv {
         self.up().and(["--no-recreate"])

@@ -76,11 +76,17 @@ pub async fn build(project: &Project, steps: &[Planned], mut on_line: impl FnMut
 }
 
 /// Brings the containers to what is wanted, with one call of Compose, except for those that wait for their turn; tells
-/// whether anything was to be done. Those that are removed have left the pool before: [`crate::turnover::drain`].
+/// whether anything was to be done. Those that are removed have left the pool before: [`crate::turnover::drain`], and
+/// those `started` run since [`crate::turnover::copy`].
 ///
 /// # Errors
 /// A command that failed, with its last output.
-pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]) -> Result<bool> {
+pub async fn containers(
+    project: &Project,
+    there: &Containers,
+    steps: &[Planned],
+    started: &[String],
+) -> Result<bool> {
     let topology = &project.topology;
     let (mut starts, mut removes) = (Vec::new(), false);
     for planned in steps {
@@ -88,6 +94,7 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
             Step::SetSynchronous { .. } => correct(project, there, &planned.step).await?,
             Step::Unpause { service } => on_container(project, there, "unpause", service).await?,
             Step::Revive { service } => on_container(project, there, "restart", service).await?,
+            Step::Start { service } if started.contains(service) => {}
             Step::Start { service } => starts.push(service.as_str()),
             Step::Remove { .. } => removes = true,
             _ => {}
@@ -113,13 +120,13 @@ pub async fn containers(project: &Project, there: &Containers, steps: &[Planned]
     Ok(!steps.is_empty())
 }
 
-/// Creates the containers of these services, to be started later.
+/// Starts the containers of these services, made anew where they are not as wanted, and touches no other.
 ///
 /// # Errors
 /// Those of Compose.
-pub async fn create(project: &Project, services: &[&str]) -> Result<()> {
+pub async fn start(project: &Project, services: &[&str]) -> Result<()> {
     let topology = &project.topology;
-    let argv = workdir::compose(&topology.folder, &topology.project).create(services);
+    let argv = workdir::compose(&topology.folder, &topology.project).up_only(services);
     finish(project, &argv, REPLACE_LIMIT).await
 }
 
@@ -142,11 +149,7 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
             handover::certificate(project, there, node(*id)?).await?;
             session(*id)?.reload().await
         }
-        Step::Replace { service } | Step::Start { service } => {
-            let topology = &project.topology;
-            let argv = workdir::compose(&topology.folder, &topology.project).up_only(&[service]);
-            finish(project, &argv, REPLACE_LIMIT).await
-        }
+        Step::Replace { service } | Step::Start { service } => start(project, &[service]).await,
         Step::Restart { id } => on_container(project, there, "restart", &topology::service(*id)).await,
         Step::ReloadPool => pcp(project, there, "pcp_reload_config", &[]).await,
         Step::Attach { id } => pool_node(project, there, "attach", *id).await,

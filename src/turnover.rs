@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
-use crate::copying::{self, CloneBy};
+use crate::copying::{self, CloneBy, Copied};
 use crate::drain;
 use crate::error::{Failure, Kind, Problem};
 use crate::execute;
@@ -61,30 +61,35 @@ impl Manner {
     }
 }
 
-/// The replicas that begin without data get it before they start, where that is wished.
+/// The replicas that begin without data are given it, where that is wished; gives back those that run already.
+///
+/// # Errors
+/// As [`copying::copy`].
 pub async fn copy(
     project: &Project,
     observed: &Observed,
     steps: &[Planned],
     board: &mut Board,
     manner: &Manner,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     if manner.clone == CloneBy::Basebackup {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let nodes = copying::newcomers(project, steps)?;
     if nodes.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     for node in &nodes {
         board.show(&node.title(), Mark::Working, 0, "copying the master's files");
     }
-    if let Some(reason) = copying::copy(project, observed, &nodes).await? {
-        board.note(&format!(
+    match copying::copy(project, observed, &nodes).await? {
+        Copied::Started => return Ok(nodes.iter().map(|node| node.service()).collect()),
+        Copied::Ready => {}
+        Copied::Not(reason) => board.note(&format!(
             "not copied: {reason}; each replica streams a base backup"
-        ));
+        )),
     }
-    Ok(())
+    Ok(Vec::new())
 }
 
 /// Takes these replicas, which stay in the wanted cluster, out of the pool, and lets `leave` stop them; gives back how

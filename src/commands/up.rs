@@ -173,8 +173,8 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner)
         _ => None,
     });
     let cut = turnover::drain(project, &there, leaving.unwrap_or_default(), board, manner).await?;
-    turnover::copy(project, &observed, &steps, board, manner).await?;
-    let starting = execute::containers(project, &there, &steps);
+    let started = turnover::copy(project, &observed, &steps, board, manner).await?;
+    let starting = execute::containers(project, &there, &steps, &started);
     let timeout = Duration::from_secs(manner.timeout);
     let settled = settle::settle(project, ui, board, observed, timeout, starting).await?;
     workdir::remove_newborn_copy(&project.topology.folder);

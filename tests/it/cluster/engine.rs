@@ -71,6 +71,13 @@ impl Cluster {
         docker([verb, &self.container(service).id]);
     }
 
+    /// The container that copies data in the project folder: no other sees all of it.
+    #[track_caller]
+    pub fn copier(&self) -> String {
+        let filter = format!("volume={}", self.folder.display());
+        docker(["ps", "--quiet", "--filter", &filter])
+    }
+
     /// Everything that the container of `service` ever logged.
     pub fn log(&self, service: &str) -> String {
         Outcome::of(Command::new("docker").args(["logs", &self.container(service).id])).output()

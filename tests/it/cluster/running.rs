@@ -74,6 +74,15 @@ impl Running<'_> {
         self.ends()
     }
 
+    /// Halts it alone; what it started goes on.
+    pub fn halt(&self) {
+        self.signal("-STOP", "");
+    }
+
+    pub fn go_on(&self) {
+        self.signal("-CONT", "");
+    }
+
     /// Ctrl-C: the signal reaches the whole process group.
     pub fn interrupt(self) -> Outcome {
         self.signal("-INT", "-");

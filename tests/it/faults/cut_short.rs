@@ -68,6 +68,10 @@ const CASES: &[Case] = &[
     ),
     (&[&["down"]], &["up", "--replicas", "2"]),
     (&[&["scale", "1", "--drain-timeout", "1"]], &["scale", "2"]),
+    (
+        &[&["scale", "1", "--drain-timeout", "1", "--remove-volumes", "--yes"]],
+        &["scale", "2", "--clone", "copy"],
+    ),
     (&[&["scale", "3"]], &["scale", "2", "--drain-timeout", "1"]),
     (&[], &["down"]),
     (&[], &["down", "--remove-volumes", "--yes"]),

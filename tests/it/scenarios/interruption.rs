@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Cluster, Running, eventually};
+use crate::cluster::{Cluster, Running, docker, eventually};
 
 #[test]
 fn an_up_that_is_killed_is_continued_by_the_next() {
@@ -90,6 +90,61 @@ fn a_replica_killed_in_its_base_backup_clones_afresh() {
     cluster.run(["up"]).exits(0);
 
     has_cloned_afresh(&cluster);
+}
+
+/// Its replica waits for the data, and sees that none comes.
+#[test]
+fn a_replica_whose_copy_nobody_wants_any_more_clones_by_itself() {
+    let Some(cluster) = Cluster::new("half a copy") else {
+        return;
+    };
+    let scale = halted_while_it_copies(&cluster);
+
+    scale.kill_now();
+
+    eventually("the replica has cloned", 30, true, || {
+        cluster.log("postgres-slave1").contains("[slave1] cloned")
+    });
+    cluster.run(["scale", "1"]).exits(0);
+    is_whole(&cluster);
+}
+
+/// What is in the way of a copy may be in the way of a base backup, and that would begin again and again.
+#[test]
+fn a_copy_that_fails_leaves_no_replica_running() {
+    let Some(cluster) = Cluster::new("no copy") else {
+        return;
+    };
+    let scale = halted_while_it_copies(&cluster);
+
+    docker(["kill", &cluster.copier()]);
+    scale.go_on();
+
+    scale
+        .ends()
+        .exits(1)
+        .says("the master's files were not copied")
+        .says("without --clone=copy");
+    assert_eq!(cluster.container("postgres-slave1").state, "exited");
+    cluster.run(["scale", "1", "--clone", "copy"]).exits(0);
+    is_whole(&cluster);
+    assert!(!cluster.log("postgres-slave1").contains("[slave1] cloned"));
+}
+
+/// A `scale` that does not go on, while the data of replica 1 is copied and its container waits for that.
+fn halted_while_it_copies(cluster: &Cluster) -> Running<'_> {
+    cluster.up(0);
+    let scale = cluster.start(&["scale", "1", "--clone", "copy"]);
+    eventually("the replica has a container", 30, true, || {
+        cluster.services().contains(&"postgres-slave1".to_owned())
+    });
+    // Compose starts it all the same.
+    scale.halt();
+    eventually("it waits for its data", 30, true, || {
+        cluster.log("postgres-slave1").contains("waiting for the data")
+    });
+    assert!(!cluster.holds("slave-1", "pgdata"));
+    scale
 }
 
 /// An `up` whose replica 1 is paused in the middle of its clone.
