@@ -8,7 +8,7 @@ use crate::docker;
 use crate::error::{Failure, Kind, Problem};
 use crate::handover;
 use crate::observe;
-use crate::observed::Containers;
+use crate::observed::{Containers, container_id};
 use crate::plan::{Planned, Step};
 use crate::postgres::Session;
 use crate::process::{self, Argv};
@@ -176,11 +176,19 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
 /// # Errors
 /// It was not done within [`PCP_LIMIT`].
 pub async fn pcp(project: &Project, there: &Containers, command: &str, options: &[&str]) -> Result<()> {
-    control(project, &docker::pcp(pool(there)?, command, options)).await
+    control(
+        project,
+        &docker::pcp(container_id(there, POOL_SERVICE)?, command, options),
+    )
+    .await
 }
 
 async fn pool_node(project: &Project, there: &Containers, verb: &str, id: u32) -> Result<()> {
-    control(project, &docker::pool_node(pool(there)?, verb, id)).await
+    control(
+        project,
+        &docker::pool_node(container_id(there, POOL_SERVICE)?, verb, id),
+    )
+    .await
 }
 
 /// Pgpool's control process may be away for about a second after each change: asked again until it answers.
@@ -200,7 +208,7 @@ async fn control(project: &Project, argv: &Argv) -> Result<()> {
 /// # Errors
 /// PgBouncer does not answer.
 pub async fn renew(project: &Project, there: &Containers, limit: Duration) -> Result<()> {
-    let argv = docker::bouncer_renew(bouncer(there)?, limit.as_secs().max(1));
+    let argv = docker::bouncer_renew(container_id(there, BOUNCER_SERVICE)?, limit.as_secs().max(1));
     finish(project, &argv, limit + PCP_LIMIT).await
 }
 
@@ -246,18 +254,12 @@ async fn still_up(pool: &mut Session) -> Vec<u32> {
 /// # Errors
 /// The pool's container does not do it.
 pub async fn logins_over(project: &Project, there: &Containers, detached: &[u32]) -> Result<()> {
-    let argv = docker::logins_over(pool(there)?, LOGINS_LIMIT.as_secs(), detached);
+    let argv = docker::logins_over(
+        container_id(there, POOL_SERVICE)?,
+        LOGINS_LIMIT.as_secs(),
+        detached,
+    );
     finish(project, &argv, LOGINS_LIMIT + PCP_LIMIT).await
-}
-
-fn pool(there: &Containers) -> Result<&str> {
-    let pool = there.get(POOL_SERVICE).context("the pool has no container")?;
-    Ok(&pool.id)
-}
-
-fn bouncer(there: &Containers) -> Result<&str> {
-    let bouncer = there.get(BOUNCER_SERVICE).context("pgbouncer has no container")?;
-    Ok(&bouncer.id)
 }
 
 /// A word such as `stop` or `restart` for the container of a service.
@@ -265,10 +267,8 @@ fn bouncer(there: &Containers) -> Result<&str> {
 /// # Errors
 /// It has none, or the engine did not do it.
 pub async fn on_container(project: &Project, there: &Containers, verb: &str, service: &str) -> Result<()> {
-    let container = there
-        .get(service)
-        .with_context(|| format!("{service} has no container"))?;
-    finish(project, &docker::container(verb, &container.id), STOP_LIMIT).await
+    let container = container_id(there, service)?;
+    finish(project, &docker::container(verb, container), STOP_LIMIT).await
 }
 
 async fn finish(project: &Project, argv: &Argv, limit: Duration) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::topology::POOL_SERVICE;
@@ -15,6 +16,16 @@ pub type Containers = BTreeMap<String, Container>;
 /// Whether this service has a container, and that runs.
 pub fn runs(containers: &Containers, service: &str) -> bool {
     containers.get(service).is_some_and(Container::is_running)
+}
+
+/// The id of the container of this service.
+///
+/// # Errors
+/// It has none.
+pub fn container_id<'a>(containers: &'a Containers, service: &str) -> Result<&'a str> {
+    let container = containers.get(service);
+    let container = container.with_context(|| format!("{service} has no container"))?;
+    Ok(&container.id)
 }
 
 /// A container as `docker ps` shows it.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use futures_util::future::join_all;
 
 use crate::docker;
 use crate::observe;
-use crate::observed::{Containers, Silence};
+use crate::observed::{Containers, Silence, container_id};
 use crate::postgres::{Holders, Session};
 use crate::process;
 use crate::project::Project;
@@ -66,12 +66,12 @@ async fn each_holder(
     if holders.is_empty() {
         return Ok(Vec::new());
     }
-    let container = there.get(POOL_SERVICE).context("the pool has no container")?;
+    let container = container_id(there, POOL_SERVICE)?;
     let hosts: Vec<String> = servers.keys().map(|id| topology::service(*id)).collect();
     let words = [limit.as_secs().to_string(), hosts.join(",")];
     let processes = holders.keys().map(u32::to_string);
     let words: Vec<String> = words.into_iter().chain(processes).collect();
-    let argv = docker::perl(&container.id, RELEASE, &words);
+    let argv = docker::perl(container, RELEASE, &words);
     let mut left = Vec::new();
     let reply = async |line: &str| {
         let (word, yes) = match line.split(' ').collect::<Vec<_>>()[..] {
