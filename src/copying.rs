@@ -77,7 +77,7 @@ pub enum Copied {
 /// Gives these replicas their data, and starts them meanwhile, where their scripts know how to wait for it.
 ///
 /// # Errors
-/// The copy failed: none of these replicas runs then. What was copied is not used: one that starts removes it.
+/// The copy failed: these replicas are stopped then. What was copied is not used: one that starts removes it.
 pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Result<Copied> {
     let topology = &project.topology;
     let master = topology.master();
@@ -126,18 +126,24 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
         }
         _ => bail!("the copy said `{line}`"),
     };
-    let conversed = process::converse(&argv, &topology.folder, reply, LIMIT).await;
-    if conversed.is_err() {
-        // They would clone by themselves, and what kept the copy from its end (a full disk) may be in their way too.
-        let there = observe::containers(&topology.folder, &topology.project).await?;
-        let stopped = services
+    match process::converse(&argv, &topology.folder, reply, LIMIT).await {
+        Ok(()) => Ok(copied),
+        Err(error) => {
+            stop(project, &services).await;
+            Err(not_copied(error))
+        }
+    }
+}
+
+/// They would clone by themselves, and what kept the copy from its end (a full disk) may be in their way too. Where they
+/// cannot be stopped, why the copy failed matters more.
+async fn stop(project: &Project, services: &[&str]) {
+    let topology = &project.topology;
+    if let Ok(there) = observe::containers(&topology.folder, &topology.project).await {
+        let stops = services
             .iter()
             .map(|service| execute::on_container(project, &there, "stop", service));
-        join_all(stopped).await;
-    }
-    match conversed {
-        Ok(()) => Ok(copied),
-        Err(error) => Err(not_copied(error)),
+        join_all(stops).await;
     }
 }
 

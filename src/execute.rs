@@ -176,19 +176,13 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
 /// # Errors
 /// It was not done within [`PCP_LIMIT`].
 pub async fn pcp(project: &Project, there: &Containers, command: &str, options: &[&str]) -> Result<()> {
-    control(
-        project,
-        &docker::pcp(container_id(there, POOL_SERVICE)?, command, options),
-    )
-    .await
+    let pool = container_id(there, POOL_SERVICE)?;
+    control(project, &docker::pcp(pool, command, options)).await
 }
 
 async fn pool_node(project: &Project, there: &Containers, verb: &str, id: u32) -> Result<()> {
-    control(
-        project,
-        &docker::pool_node(container_id(there, POOL_SERVICE)?, verb, id),
-    )
-    .await
+    let pool = container_id(there, POOL_SERVICE)?;
+    control(project, &docker::pool_node(pool, verb, id)).await
 }
 
 /// Pgpool's control process may be away for about a second after each change: asked again until it answers.
@@ -208,7 +202,8 @@ async fn control(project: &Project, argv: &Argv) -> Result<()> {
 /// # Errors
 /// PgBouncer does not answer.
 pub async fn renew(project: &Project, there: &Containers, limit: Duration) -> Result<()> {
-    let argv = docker::bouncer_renew(container_id(there, BOUNCER_SERVICE)?, limit.as_secs().max(1));
+    let bouncer = container_id(there, BOUNCER_SERVICE)?;
+    let argv = docker::bouncer_renew(bouncer, limit.as_secs().max(1));
     finish(project, &argv, limit + PCP_LIMIT).await
 }
 
@@ -254,11 +249,8 @@ async fn still_up(pool: &mut Session) -> Vec<u32> {
 /// # Errors
 /// The pool's container does not do it.
 pub async fn logins_over(project: &Project, there: &Containers, detached: &[u32]) -> Result<()> {
-    let argv = docker::logins_over(
-        container_id(there, POOL_SERVICE)?,
-        LOGINS_LIMIT.as_secs(),
-        detached,
-    );
+    let pool = container_id(there, POOL_SERVICE)?;
+    let argv = docker::logins_over(pool, LOGINS_LIMIT.as_secs(), detached);
     finish(project, &argv, LOGINS_LIMIT + PCP_LIMIT).await
 }
 
