@@ -147,15 +147,14 @@ async fn stop(project: &Project, services: &[&str]) {
     }
 }
 
-/// Without the script, which is a word of the command.
+/// As what the user asked for, and what he can do.
 fn not_copied(error: anyhow::Error) -> anyhow::Error {
     let mut failure = match error.downcast::<Failure>() {
         Ok(failure) => failure,
         Err(error) => return error,
     };
     for problem in &mut failure.problems {
-        let first = problem.what.lines().next().unwrap_or_default();
-        problem.what = format!("the master's files were not copied: {first}");
+        problem.what = format!("the master's files were not copied: {}", problem.what);
         problem.fix.get_or_insert_with(|| {
             "run the same again, which begins afresh, or without --clone=copy, which streams a base backup".to_owned()
         });

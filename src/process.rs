@@ -2,6 +2,7 @@
 
 mod talk;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Stdio;
@@ -43,8 +44,20 @@ impl Argv {
 
     /// The command as one could paste it into a shell.
     pub fn pasteable(&self) -> String {
+        self.shown(|word| word)
+    }
+
+    /// The same for who is told that it failed: of a word that is a script, its first line.
+    fn in_short(&self) -> String {
+        self.shown(|word| match word.trim_start().split_once('\n') {
+            Some((first, _)) => format!("{first} …").into(),
+            None => word,
+        })
+    }
+
+    fn shown(&self, cut: impl Fn(Cow<'_, str>) -> Cow<'_, str>) -> String {
         let words = self.0.iter().map(|word| {
-            let word = word.to_string_lossy();
+            let word = cut(word.to_string_lossy());
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
             if !word.is_empty() && word.chars().all(plain) {
                 word.into_owned()
@@ -178,7 +191,7 @@ fn too_slow(argv: &Argv, limit: Duration) -> Failure {
         Problem::new(format!(
             "no answer within {} s: {}",
             limit.as_secs(),
-            argv.pasteable()
+            argv.in_short()
         ))
         .fix("see whether the Docker engine hangs: docker info"),
     )
@@ -201,7 +214,7 @@ fn failed(argv: &Argv, status: &str, output: Vec<String>) -> Failure {
     let last = lines[lines.len().saturating_sub(LAST_LINES)..].to_vec();
     Failure::new(
         Kind::Failed,
-        Problem::new(format!("{status}: {}", argv.pasteable())).evidence(last),
+        Problem::new(format!("{status}: {}", argv.in_short())).evidence(last),
     )
 }
 
@@ -220,6 +233,17 @@ mod tests {
             "docker --format '{{json .}}'",
         );
         check(&["echo", "it's", ""], r"echo 'it'\''s' ''");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_fails_is_named_without_its_script() {
+        let argv = Argv::new(["sh", "-c", "# fails\necho why\nexit 3", "word"]);
+        let error = run(&argv, Path::new("/"), Duration::from_secs(5)).await;
+        let error = error.unwrap_err().downcast::<Failure>().unwrap();
+        let problem = &error.problems[0];
+        assert_eq!(problem.what, "exit status: 3: sh -c '# fails …' word");
+        assert_eq!(problem.evidence, ["why"]);
     }
 
     #[cfg(unix)]
