@@ -30,7 +30,7 @@ Exit codes:
   130  interrupted";
 
 /// Options of every command.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Global {
     /// The project folder
     #[arg(

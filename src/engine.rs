@@ -21,6 +21,9 @@ use crate::topology::hex;
 /// Longer than any answer on a busy machine; then `docker` is called, which tells why there is none.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// An HTTP status and a body.
+pub type Answer = (u16, Bytes);
+
 /// Where an engine of this machine listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
@@ -32,7 +35,7 @@ enum Address {
 }
 
 /// The engine's answer to a GET of `path`, where its status is one of `statuses`; `None` where `docker` has to be asked.
-pub async fn get(path: &str, statuses: &[u16]) -> Option<(u16, Bytes)> {
+pub async fn get(path: &str, statuses: &[u16]) -> Option<Answer> {
     let answer = ask(Method::GET, path).await?;
     statuses.contains(&answer.0).then_some(answer)
 }
@@ -45,7 +48,7 @@ pub async fn post(path: &str) -> bool {
     answer.is_some_and(|(status, _)| status < 300)
 }
 
-async fn ask(method: Method, path: &str) -> Option<(u16, Bytes)> {
+async fn ask(method: Method, path: &str) -> Option<Answer> {
     let address = address(
         |key| std::env::var(key).ok().filter(|value| !value.is_empty()),
         home(),
@@ -57,7 +60,7 @@ async fn ask(method: Method, path: &str) -> Option<(u16, Bytes)> {
     tokio::time::timeout(LIMIT, answer).await.ok()?
 }
 
-async fn send(address: &Address, request: Request<Empty<Bytes>>) -> Option<(u16, Bytes)> {
+async fn send(address: &Address, request: Request<Empty<Bytes>>) -> Option<Answer> {
     match address {
         #[cfg(unix)]
         Address::Socket(socket) => {
@@ -74,7 +77,7 @@ async fn send(address: &Address, request: Request<Empty<Bytes>>) -> Option<(u16,
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Option<(u16, Bytes)>
+async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Option<Answer>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

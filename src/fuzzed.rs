@@ -82,7 +82,7 @@ pub fn compose_json(bytes: &[u8]) {
 
 /// What the engine answers.
 pub fn engine_json(bytes: &[u8]) {
-    let _ = api::parse_container_list(bytes);
+    let _ = api::parse_container_list(bytes, "p");
     let _ = api::parse_volume_list(bytes);
     let _ = api::parse_version(bytes);
     let _ = api::parse_memory(bytes);

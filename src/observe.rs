@@ -47,8 +47,29 @@ pub fn endpoint(project: &Project, port: u16) -> Endpoint {
 /// # Errors
 /// Docker is missing, its engine does not answer, or answers something else.
 pub async fn containers(folder: &Path, project: &str) -> Result<Containers> {
-    if let Some((_, body)) = engine::get(&docker::api::container_list(project), &[200]).await
-        && let Some(containers) = docker::api::parse_container_list(&body)
+    let answer = engine::get(&docker::api::container_list(Some(project)), &[200]).await;
+    read_containers(answer, folder, project).await
+}
+
+/// What the engine says of all containers, for who still has to read which project it is: that takes as long.
+pub struct Ahead(Option<engine::Answer>);
+
+impl Ahead {
+    pub async fn ask() -> Self {
+        Ahead(engine::get(&docker::api::container_list(None), &[200]).await)
+    }
+
+    /// # Errors
+    /// As [`containers`].
+    pub async fn containers(self, folder: &Path, project: &str) -> Result<Containers> {
+        read_containers(self.0, folder, project).await
+    }
+}
+
+/// From the engine's answer; where there is none that makes sense, `docker` is asked.
+async fn read_containers(answer: Option<engine::Answer>, folder: &Path, project: &str) -> Result<Containers> {
+    if let Some((_, body)) = answer
+        && let Some(containers) = docker::api::parse_container_list(&body, project)
     {
         return Ok(containers);
     }

@@ -2,12 +2,13 @@ use anyhow::Result;
 use bytesize::ByteSize;
 use futures_util::future::join;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 use crate::cli::Global;
 use crate::error::{Failure, Kind, Problem};
 use crate::hazards;
 use crate::health::{self, Finding, State, Watcher};
-use crate::observe;
+use crate::observe::{self, Ahead};
 use crate::observed::{CacheFacts, Observed};
 use crate::project::Project;
 use crate::settings::{Choice, QueryCache};
@@ -31,9 +32,14 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
-    let project = Project::load_existing(global)?;
+    let global = global.clone();
+    let ahead = tokio::spawn(Ahead::ask());
+    let project = spawn_blocking(move || Project::load_existing(&global)).await??;
     let topology = &project.topology;
-    let containers = observe::containers(&topology.folder, &topology.project).await?;
+    let containers = ahead
+        .await?
+        .containers(&topology.folder, &topology.project)
+        .await?;
     let pool = containers
         .get(POOL_SERVICE)
         .filter(|pool| pool.is_running())

@@ -9,12 +9,14 @@ use super::{SERVES_LABEL, SPEC_LABEL, Volumes, volumes::NODE_LABEL};
 use crate::observed::{Container, Containers};
 use crate::topology;
 
-/// The project's containers, running or not; read by [`parse_container_list`].
-pub fn container_list(project: &str) -> String {
-    format!(
-        "/containers/json?all=1&filters={}",
-        labelled(&[project_label(project), SERVES_LABEL.to_owned()])
-    )
+/// Compose's.
+const PROJECT_LABEL: &str = "com.docker.compose.project";
+
+/// The containers of one project, or of all of Compose's, running or not; read by [`parse_container_list`].
+pub fn container_list(project: Option<&str>) -> String {
+    let mut labels = vec![SERVES_LABEL.to_owned()];
+    labels.extend(project.map(project_label));
+    format!("/containers/json?all=1&filters={}", labelled(&labels))
 }
 
 /// As [`super::signal`].
@@ -22,8 +24,8 @@ pub fn signal(signal: &str, id: &str) -> String {
     format!("/containers/{id}/kill?signal={signal}")
 }
 
-/// Reads what the engine says to [`container_list`]; `None` where it makes no sense.
-pub fn parse_container_list(body: &[u8]) -> Option<Containers> {
+/// Reads of a project what the engine says to [`container_list`]; `None` where it makes no sense.
+pub fn parse_container_list(body: &[u8], project: &str) -> Option<Containers> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Entry {
@@ -52,6 +54,9 @@ pub fn parse_container_list(body: &[u8]) -> Option<Containers> {
     let entries: Vec<Entry> = serde_json::from_slice(body).ok()?;
     let container = |entry: Entry| {
         let label = |name: &str| entry.labels.get(name).cloned().unwrap_or_default();
+        if label(PROJECT_LABEL) != project {
+            return None;
+        }
         let ports: Vec<String> = entry.ports.iter().map(port).collect();
         let service = label("com.docker.compose.service");
         let container = Container {
@@ -62,9 +67,9 @@ pub fn parse_container_list(body: &[u8]) -> Option<Containers> {
             status: entry.status,
             image: entry.image,
         };
-        (service, container)
+        Some((service, container))
     };
-    Some(entries.into_iter().map(container).collect())
+    Some(entries.into_iter().filter_map(container).collect())
 }
 
 /// The volumes of the project's nodes; read by [`parse_volume_list`].
@@ -125,7 +130,7 @@ pub fn parse_memory(body: &[u8]) -> Option<u64> {
 }
 
 fn project_label(project: &str) -> String {
-    format!("com.docker.compose.project={project}")
+    format!("{PROJECT_LABEL}={project}")
 }
 
 /// A filter by labels, for a query string.
@@ -141,23 +146,26 @@ mod tests {
     #[test]
     fn the_engine_tells_what_docker_ps_tells() {
         let body = br#"[{"Id":"abc","Names":["/p-postgres-master-1"],"Image":"pgcluster-node:1","State":"running",
-            "Status":"Up 2 seconds","Labels":{"com.docker.compose.service":"postgres-master","pgcluster.spec":"1f"},
+            "Status":"Up 2 seconds","Labels":{"com.docker.compose.service":"postgres-master","pgcluster.spec":"1f",
+            "com.docker.compose.project":"p"},
             "Ports":[{"IP":"127.0.0.1","PrivatePort":5432,"PublicPort":5000,"Type":"tcp"},
                      {"PrivatePort":9898,"Type":"tcp"}]}]"#;
         let line = r#"{"id":"abc","state":"running","status":"Up 2 seconds","service":"postgres-master","spec":"1f","ports":"127.0.0.1:5000->5432/tcp, 9898/tcp","image":"pgcluster-node:1"}"#;
         assert_eq!(
-            parse_container_list(body),
+            parse_container_list(body, "p"),
             crate::docker::parse_containers(line).ok()
         );
-        assert_eq!(parse_container_list(b"[]"), Some(Containers::new()));
-        assert_eq!(parse_container_list(br#"{"message":"no"}"#), None);
+        for (body, project) in [(&body[..], "another"), (b"[]", "p")] {
+            assert_eq!(parse_container_list(body, project), Some(Containers::new()));
+        }
+        assert_eq!(parse_container_list(br#"{"message":"no"}"#, "p"), None);
     }
 
     #[test]
     fn paths_are_escaped() {
         assert_eq!(
-            container_list("p-1"),
-            "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22com%2Edocker%2Ecompose%2Eproject%3Dp%2D1%22%2C%22com%2Edocker%2Ecompose%2Eoneoff%3DFalse%22%5D%7D"
+            container_list(Some("p-1")),
+            "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22com%2Edocker%2Ecompose%2Eoneoff%3DFalse%22%2C%22com%2Edocker%2Ecompose%2Eproject%3Dp%2D1%22%5D%7D"
         );
         assert_eq!(image("pgcluster-node:1"), "/images/pgcluster%2Dnode%3A1/json");
     }
