@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
+use crate::place;
 use crate::record::Findings;
 use crate::stack::{Kind, Stack};
 
@@ -117,6 +118,8 @@ impl Contestant for Start {
     fn prepare(&mut self) -> Result<()> {
         self.took = 0.0;
         self.stack = Some(Stack::fresh(self.kind, self.replicas)?);
+        // Who syncs nothing must not have the next one write it.
+        place::write_out();
         Ok(())
     }
 

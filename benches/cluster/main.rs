@@ -68,7 +68,7 @@ fn start() -> Result<()> {
             eprintln!("{}: {error:#}", scenario.id);
             failed.push(scenario.id);
         }
-        place::clear()?;
+        place::empty()?;
     }
     if !failed.is_empty() {
         bail!("without a result: {}", failed.join(" "));

@@ -14,11 +14,13 @@ use crate::process::{command, docker, pgcluster, run};
 /// On every container that Compose did not make; its value is the name of this run's folder.
 const LABEL: &str = "pgcluster.bench";
 
-/// The folder of this run. What is deleted in it is deleted between two benchmarks, never within one: creating files
-/// is many times slower after that.
+/// The folder of this run. What is in it is deleted at its end and not before: an ext4 without a journal gives no inode
+/// again for five minutes, and who makes files meanwhile looks through all those that were deleted near by.
 pub fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
+        // Far from what an earlier run deleted, where the file system can do that.
+        let _ = command("chattr", ["+T", env!("CARGO_TARGET_TMPDIR")]).output();
         // Beside what was built: the system's folder for temporary files may be memory.
         let folder = tempfile::Builder::new()
             .prefix("bench-")
@@ -213,21 +215,39 @@ pub fn project_of(folder: &Path) -> String {
     name.map_or_else(fallback, |name| name.trim_matches('"').to_owned())
 }
 
-/// Removes everything of this run, and lets the disk come to rest.
-pub fn clear() -> Result<()> {
+/// Has the disk take what is in memory, where there is such a program.
+pub fn write_out() {
+    let _ = command("sync", [""; 0]).output();
+}
+
+/// Removes the containers of this run, and what its files take of the disk.
+pub fn empty() -> Result<()> {
+    remove_stacks()?;
+    let large = "-type f -size +64k -exec truncate --size=0 {} +";
+    as_root(&format!("find '{}' {large}", root().display()))?;
+    write_out();
+    std::thread::sleep(Duration::from_secs(2));
+    Ok(())
+}
+
+/// Removes everything of this run.
+fn clear() -> Result<()> {
+    let folders = remove_stacks()?;
+    // Where there are no images yet, nothing belongs to anyone else.
+    if folders.iter().any(|folder| fs::remove_dir_all(folder).is_err()) {
+        as_root(&format!("rm -rf '{}'/*", root().display()))?;
+    }
+    Ok(())
+}
+
+/// Gives back their folders.
+fn remove_stacks() -> Result<Vec<PathBuf>> {
     let folders = fs::read_dir(root())?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     let folders: Vec<PathBuf> = folders.collect();
     let projects: Vec<String> = folders.iter().map(|folder| project_of(folder)).collect();
     remove_containers()?;
     remove_projects(|project| projects.iter().any(|ours| ours == project))?;
-    // Where there are no images yet, nothing belongs to anyone else.
-    if folders.iter().any(|folder| fs::remove_dir_all(folder).is_err()) {
-        as_root(&format!("rm -rf '{}'/*", root().display()))?;
-    }
-    // Where there is such a program.
-    let _ = command("sync", [""; 0]).output();
-    std::thread::sleep(Duration::from_secs(2));
-    Ok(())
+    Ok(folders)
 }
 
 /// The end of a run, whatever ends it.
