@@ -26,11 +26,13 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || 
 export SOURCE_DATE_EPOCH
 
 # A target folder of its own: other flags would make cargo compile everything again for `make build`. What panics tell
-# of source files must not depend on where this user's cargo keeps them.
+# of source files must not depend on where this user's cargo keeps them. Optimised across crates, the program is two
+# thirds as large; that takes no longer from nothing, and twice as long after a change.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 separator=$(printf '\037')
 CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=$here=/pgcluster${separator}--remap-path-prefix=$cargo_home=/cargo" \
-  CARGO_TARGET_DIR=$dist/build CARGO_PROFILE_RELEASE_STRIP=symbols cargo build --quiet --release --locked
+  CARGO_TARGET_DIR=$dist/build CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_LTO=thin \
+  CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 cargo build --quiet --release --locked
 program=$dist/build/release/pgcluster
 
 version=$("$program" --version)
