@@ -9,7 +9,7 @@ use crate::error::{Failure, Kind, Problem};
 use crate::execute;
 use crate::health;
 use crate::observe::{self, Watch};
-use crate::observed::{self, Containers, Observed};
+use crate::observed::{self, Container, Containers, Observed};
 use crate::plan::Step;
 use crate::project::Project;
 use crate::reconcile;
@@ -19,18 +19,26 @@ use crate::topology::{self, BOUNCER_SERVICE, Node, POOL_SERVICE};
 use crate::turnover;
 use crate::ui::{Board, Mark, Ui};
 
-/// Whether the container of `target` runs.
+/// The container of `target`.
 ///
 /// # Errors
 /// [`Kind::NotReady`]: it has none.
-pub fn runs(containers: &Containers, target: &Target) -> Result<bool, Failure> {
+pub fn container_of<'a>(containers: &'a Containers, target: &Target) -> Result<&'a Container, Failure> {
     let container = target.service().and_then(|service| containers.get(&service));
-    container.map(|container| container.is_running()).ok_or_else(|| {
+    container.ok_or_else(|| {
         Failure::new(
             Kind::NotReady,
             Problem::new(format!("{} has no container", target.title())).fix("`pgcluster up` makes one"),
         )
     })
+}
+
+/// Whether that runs.
+///
+/// # Errors
+/// As [`container_of`].
+pub fn runs(containers: &Containers, target: &Target) -> Result<bool, Failure> {
+    Ok(container_of(containers, target)?.is_running())
 }
 
 /// A container is started as it was made: what was edited since then would not be in effect.
@@ -256,7 +264,13 @@ async fn wait(project: &Project, ui: Ui, board: &mut Board, target: &Target, lim
     if let Target::Node(_) = target {
         shown.extend(scope.iter().map(|id| topology::title(*id)));
     }
-    let watch = Watch::start(project, first);
+    let there = first.containers.clone();
+    let watch = Watch::start(project, first, |service, port| {
+        let answers = there
+            .get(service)
+            .is_some_and(|container| container.answers(port));
+        answers || target.service().as_deref() == Some(service)
+    });
     let mut progress = Progress::new();
     let mut attempts: Vec<(Step, Instant)> = Vec::new();
     loop {

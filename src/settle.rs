@@ -56,7 +56,8 @@ pub async fn settle(
         .iter()
         .any(|node| !observed::runs(&first.containers, &node.service()));
     let runs_before = observed::runs(&first.containers, BOUNCER_SERVICE);
-    let watch = Watch::start(project, first);
+    // Their ports were free, or theirs.
+    let watch = Watch::start(project, first, |_, _| true);
     tokio::pin!(starting);
     let (mut started, mut changed) = (false, false);
     let mut progress = Progress::new();

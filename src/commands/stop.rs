@@ -48,9 +48,10 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let containers = observe::containers(&topology.folder, &topology.project).await?;
     let mut running = Vec::new();
     for target in targets {
-        match nodes::runs(&containers, &target)? {
-            true => running.push(target),
-            false => ui.note(&format!("{} is stopped already", target.title())),
+        match nodes::container_of(&containers, &target)?.has_stopped() {
+            // One that is paused, or starts over and over, goes on otherwise.
+            false => running.push(target),
+            true => ui.note(&format!("{} is stopped already", target.title())),
         }
     }
     if args.dry_run {

@@ -11,7 +11,7 @@ use super::{answer, containers, endpoint};
 use crate::observed::{Answer, Containers, NodeFacts, Observed};
 use crate::postgres::{NOT_YET, Session};
 use crate::project::Project;
-use crate::topology::{self, POOL_SERVICE};
+use crate::topology::{self, Node, POOL_SERVICE};
 
 /// Between two questions to the same server while waiting. Shorter ones slow the servers down more than they gain.
 const POLL: Duration = Duration::from_millis(100);
@@ -88,7 +88,10 @@ impl Shared {
 impl Watch {
     /// Asks every node and the pool over and over, each at its own pace, so that a slow one holds up no other. Many
     /// nodes are asked as often in all as a few: while they start, each question takes from what starts them.
-    pub fn start(project: &Project, first: Observed) -> Self {
+    ///
+    /// Only the services that are `ours` are asked: on the port of one that is stopped may be another program, which must
+    /// not get a password.
+    pub fn start(project: &Project, first: Observed, ours: impl Fn(&str, u16) -> bool) -> Self {
         let shared = Arc::new(Shared {
             view: Mutex::new(View {
                 observed: first,
@@ -99,7 +102,8 @@ impl Watch {
         let mut tasks = JoinSet::new();
         let nodes = project.topology.nodes.len();
         let slower = u32::try_from(nodes / 4).unwrap_or(u32::MAX).max(1);
-        for node in &project.topology.nodes {
+        let asked = |node: &&Node| ours(&node.service(), node.port);
+        for node in project.topology.nodes.iter().filter(asked) {
             let (id, name) = (node.id, node.name());
             let mut session = Session::new(endpoint(project, node.port)).patient();
             let shared = Arc::clone(&shared);
@@ -122,9 +126,14 @@ impl Watch {
                 }
             });
         }
-        let mut session = Session::new(endpoint(project, project.topology.pool_port)).patient();
+        let port = project.topology.pool_port;
+        let asks_pool = ours(project.topology.entry_service(), port);
+        let mut session = Session::new(endpoint(project, port)).patient();
         let pool = Arc::clone(&shared);
         tasks.spawn(async move {
+            if !asks_pool {
+                return;
+            }
             let mut pause = POLL;
             loop {
                 tokio::time::sleep(pause).await;
