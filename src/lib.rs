@@ -139,6 +139,8 @@ fn interrupted(command: &str) -> Failure {
                     "`pgcluster {command}` with the same words goes on, `pgcluster up` puts everything right"
                 ))
             }
+            "rebuild" => Problem::new("interrupted; what a replica had may be set aside, or deleted where that was confirmed")
+                .fix("`pgcluster up` clones what has no data, and puts everything right"),
             "user" | "rotate" => Problem::new("interrupted; a password may be changed in one place and not yet in another")
                 .fix("run the same command again, which repairs that; `pgcluster user passwd` for a role of your own"),
             _ => Problem::new("interrupted; containers that were started go on, and no data was touched")
@@ -182,6 +184,11 @@ mod tests {
             "restart",
             "a node may be stopped, or left out by the pool",
             "`pgcluster restart`",
+        );
+        check(
+            "rebuild",
+            "what a replica had may be set aside, or deleted where that was confirmed",
+            "`pgcluster up`",
         );
         check(
             "rotate",

@@ -28,7 +28,7 @@ pub async fn set_aside(project: &Project, there: &Containers, id: u32) -> Result
     let service = topology::service(id);
     if there
         .get(&service)
-        .is_some_and(|container| container.is_running())
+        .is_some_and(|container| !container.has_stopped())
     {
         execute::on_container(project, there, "stop", &service).await?;
     }
@@ -88,7 +88,7 @@ fn in_the_way(id: u32) -> Failure {
             "{title} has to be cloned again, and {OLD_DATA}, what it had before the last time, is still there"
         ))
         .fix(format!(
-            "`pgcluster rebuild {title} --remove-volumes` clones it, and deletes both when the clone streams"
+            "`pgcluster rebuild {title} --remove-volumes` deletes that and clones it"
         )),
     )
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::cli::{Global, NodeWord};
 use crate::commands::up;
+use crate::copying;
 use crate::deletion;
 use crate::error::{Failure, Kind, Problem};
 use crate::nodes;
@@ -15,6 +16,7 @@ use crate::target::{self, Target};
 use crate::topology;
 use crate::turnover::{self, Manner};
 use crate::ui::{Board, Ui, seconds};
+use crate::workdir::OLD_DATA;
 
 /// Clone a replica again from the master
 ///
@@ -27,7 +29,7 @@ pub struct Args {
     nodes: Vec<String>,
     #[command(flatten)]
     manner: Manner,
-    /// Delete what it had, now and before, when the new clone streams
+    /// Delete what it has when the new clone streams, and what was kept of it before at once
     #[arg(long)]
     remove_volumes: bool,
     /// Do not ask before deleting
@@ -42,6 +44,8 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let started = Instant::now();
     let (project, _lock) = Project::load_existing_for(global, "rebuild", args.dry_run)?;
     args.manner.refuse_known_passwords(&project.settings)?;
+    // Before the data is set aside.
+    copying::refuse(&project, args.manner.clone)?;
     let topology = &project.topology;
     let targets = target::resolve(topology, &args.nodes, false)?;
     let ids = replicas(&targets)?;
@@ -61,7 +65,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     if args.remove_volumes && !args.yes {
         let titles: Vec<String> = ids.iter().map(|id| topology::title(*id)).collect();
         ui.note(&format!(
-            "This deletes for ever what {} has now, when its new clone streams.",
+            "This deletes for ever what {} has now, when its new clone streams, and {OLD_DATA} of before at once.",
             titles.join(", ")
         ));
         deletion::ask(&topology.project, ui).await?;

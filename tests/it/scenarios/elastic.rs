@@ -295,6 +295,9 @@ fn a_replica_is_rebuilt() {
         before,
         "it was refused before anything was done"
     );
+    // The server of one that is frozen must be gone before its data is moved.
+    let server = cluster.container("postgres-slave1").id;
+    cluster.docker_each("pause", "postgres-slave1");
     cluster
         .run([
             "rebuild",
@@ -307,5 +310,13 @@ fn a_replica_is_rebuilt() {
         .exits(0);
     cluster.replicates_to(2);
     assert!(!cluster.exists("slave-1/pgdata.old"));
+    assert_eq!(cluster.container("postgres-slave1").id, server);
+    assert_eq!(
+        cluster
+            .log("postgres-slave1")
+            .matches("starting PostgreSQL")
+            .count(),
+        3
+    );
     cluster.reads_everywhere(2, &["a"]);
 }
