@@ -84,7 +84,7 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
     if observed.facts(master.id).is_none_or(|facts| facts.in_recovery) {
         return Ok(Copied::Not("the master does not run yet"));
     }
-    let mut session = Session::new(observe::endpoint(project, master.port));
+    let mut session = Session::new(observe::endpoint(project, master.port)).patient();
     let failed = |problem: Problem| Failure::new(Kind::Failed, problem);
     if session.has_tablespaces().await.map_err(failed)? {
         return Ok(Copied::Not("the master has tablespaces"));
@@ -92,8 +92,9 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
     let names: Vec<String> = nodes.iter().map(|node| node.name()).collect();
     // While the container that copies starts.
     let beginning = tokio::spawn(async move {
-        // Before the copy begins, so that the WAL from its beginning is kept.
+        // Before the copy begins, so that the WAL from its beginning is kept: one that has lost its WAL keeps none.
         for name in &names {
+            session.drop_slot(name).await?;
             session.create_slot(name).await?;
         }
         session.start_backup().await.map_err(failed)?;
@@ -113,7 +114,7 @@ pub async fn copy(project: &Project, observed: &Observed, nodes: &[&Node]) -> Re
             Ok("\n".to_owned())
         }
         "copying" => {
-            // The processors have time meanwhile. Where it fails, so does starting them afterwards, which tells why.
+            // Processors are idle meanwhile. Where it fails, so does starting them afterwards, which tells why.
             if execute::start(project, &services).await.is_ok() {
                 copied = Copied::Started;
             }
@@ -151,7 +152,7 @@ async fn stop(project: &Project, services: &[&str]) {
 fn not_copied(error: anyhow::Error) -> anyhow::Error {
     let mut failure = match error.downcast::<Failure>() {
         Ok(failure) => failure,
-        Err(error) => return error,
+        Err(error) => return error.context("the master's files were not copied"),
     };
     for problem in &mut failure.problems {
         problem.what = format!("the master's files were not copied: {}", problem.what);

@@ -67,9 +67,16 @@ impl Compose<'_> {
             .and(["up", "--detach", "--no-build", "--remove-orphans", "--quiet-pull"])
     }
 
-    /// The same for these services alone; no other is touched, whether it is up to date or not.
+    /// The same, with these services alone of what is in the files, whether others are up to date or not.
     pub fn up_only(&self, services: &[&str]) -> Argv {
         self.up().and(["--no-deps"]).and(services.iter().copied())
+    }
+
+    /// Creates, recreates and starts these services; no other is touched, nor removed before its turn.
+    pub fn start(&self, services: &[&str]) -> Argv {
+        self.command()
+            .and(["up", "--detach", "--no-build", "--quiet-pull", "--no-deps"])
+            .and(services.iter().copied())
     }
 
     /// Removes what is in the files no more, and creates what is missing; nothing that is there is recreated.

@@ -126,7 +126,7 @@ pub async fn containers(
 /// Those of Compose.
 pub async fn start(project: &Project, services: &[&str]) -> Result<()> {
     let topology = &project.topology;
-    let argv = workdir::compose(&topology.folder, &topology.project).up_only(services);
+    let argv = workdir::compose(&topology.folder, &topology.project).start(services);
     finish(project, &argv, REPLACE_LIMIT).await
 }
 
@@ -139,8 +139,9 @@ pub async fn correct(project: &Project, there: &Containers, step: &Step) -> Resu
         let node = project.topology.nodes.iter().find(|node| node.id == id);
         node.with_context(|| format!("there is no {}", topology::title(id)))
     };
-    let session =
-        |id: u32| -> Result<Session> { Ok(Session::new(observe::endpoint(project, node(id)?.port))) };
+    let session = |id: u32| -> Result<Session> {
+        Ok(Session::new(observe::endpoint(project, node(id)?.port)).patient())
+    };
     match step {
         Step::CreateSlot { id } => session(0)?.create_slot(&topology::name(*id)).await,
         Step::DropSlot { name } => session(0)?.drop_slot(name).await,

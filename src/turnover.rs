@@ -204,7 +204,7 @@ pub async fn refuse_below_quorum(project: &Project, there: &Containers) -> Resul
     if ids.clone().all(|id| topology.has(id)) {
         return Ok(());
     }
-    let mut session = Session::new(observe::endpoint(project, topology.master().port));
+    let mut session = Session::new(observe::endpoint(project, topology.master().port)).patient();
     let names = session.own_synchronous_names().await;
     let names = names.map_err(|silence| anyhow!("the master does not answer: {}", silence.reason))?;
     let left = topology.replicas().iter().map(|node| node.id).collect();

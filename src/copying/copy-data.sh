@@ -27,7 +27,7 @@ lock() { # FOLDER
 }
 
 copy() { # FOLDER
-  local to=$1/pgdata.new entry name skipped=" ${contents[*]} ${files[*]} " log
+  local to=$1/pgdata.new entry name skipped=" ${contents[*]} ${files[*]} " log status
   [[ ! -e $1/pgdata && ! -L $1/pgdata ]] || { echo "$1 has data already" >&2; return 1; }
   rm -rf "$to"
   install -d -m 700 -o postgres -g postgres "$to"
@@ -35,8 +35,10 @@ copy() { # FOLDER
     name=${entry##*/}
     if [[ $skipped == *" $name "* ]]; then continue; fi
     # What the server deletes meanwhile it will not miss: recovery replays the deletion.
-    log=$(LC_ALL=C cp --archive --reflink=auto "$entry" "$to/" 2>&1 | grep -v ': No such file or directory$') || true
-    [[ -z $log ]] || { printf '%s\n' "$log" >&2; return 1; }
+    status=0
+    log=$(LC_ALL=C cp --archive --reflink=auto "$entry" "$to/" 2>&1) || status=$?
+    log=$(grep -vE '^(cp: cannot (stat|open|access) .*: No such file or directory)?$' <<<"$log") || true
+    ((status <= 1)) && [[ -z $log ]] || { printf '%s\n' "cp ended with $status" "$log" >&2; return 1; }
   done
   for name in "${contents[@]}"; do install -d -m 700 -o postgres -g postgres "$to/$name"; done
   install -d -m 700 -o postgres -g postgres "$to/pg_wal/archive_status"

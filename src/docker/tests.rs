@@ -14,6 +14,12 @@ fn compose_is_told_everything_on_its_command_line() {
              --file /f.yml up --detach --no-build --remove-orphans --quiet-pull"
         )
     );
+    // What goes has its turn, which is not while others start.
+    let start = compose.start(&["postgres-slave1"]).pasteable();
+    assert!(
+        start.ends_with("up --detach --no-build --quiet-pull --no-deps postgres-slave1"),
+        "{start}"
+    );
 }
 
 #[test]
