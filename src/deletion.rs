@@ -17,8 +17,8 @@ use crate::process::{self, Argv};
 use crate::ui::Ui;
 use crate::workdir;
 
-/// Deleting even a very large data directory takes minutes at most.
-const DELETE_LIMIT: Duration = Duration::from_secs(3600);
+/// Even a very large data directory is deleted sooner.
+pub const DELETE_LIMIT: Duration = Duration::from_secs(3600);
 
 /// The data of nodes, wherever it is.
 pub struct Doomed {

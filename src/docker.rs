@@ -160,7 +160,7 @@ pub fn container(verb: &str, id: &str) -> Argv {
     docker().and([verb, id])
 }
 
-/// Of its own stop signal, SIGINT, and of SIGKILL the engine knows that it is not to start the container again.
+/// After the container's own stop signal (SIGINT), or SIGKILL, the engine does not start it again.
 pub fn signal(signal: &str, id: &str) -> Argv {
     docker().and(["kill", "--signal", signal, id])
 }

@@ -230,7 +230,7 @@ pub async fn detach(project: &Project, there: &Containers, ids: &[u32], patience
     Ok(release::release(project, there, ids, patience).await)
 }
 
-/// A pool that does not answer is asked again: that is not a word about its nodes.
+/// A pool that does not answer is asked again, as that is not a word about its nodes; one that never does holds up nobody.
 async fn still_up(pool: &mut Session) -> Vec<u32> {
     let deadline = Instant::now() + ANSWER_LIMIT;
     loop {

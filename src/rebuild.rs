@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::data;
+use crate::deletion::DELETE_LIMIT;
 use crate::docker::{self, NodePlace};
 use crate::error::{Failure, Kind, Problem};
 use crate::execute;
@@ -15,9 +16,6 @@ use crate::project::Project;
 use crate::settings::DataPlace;
 use crate::topology;
 use crate::workdir::OLD_DATA;
-
-/// Deleting even a very large data directory takes minutes at most.
-const DELETE_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Stops a replica, outside the pool already, and sets its data aside, for it to clone again when it starts.
 ///

@@ -132,7 +132,7 @@ pub fn restarts_pool(steps: &[Planned], containers: &Containers) -> bool {
     })
 }
 
-/// Servers that ended while they were waited for, by whose hand ever; `ran` are the services that were seen running.
+/// Servers that ended while they were waited for, whoever ended them; `ran` are the services that were seen running.
 ///
 /// The engine starts again what fails, but nothing that was stopped or killed by an order. One that runs with another
 /// definition is none of these: it has its turn.

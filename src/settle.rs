@@ -64,7 +64,7 @@ pub async fn settle(
     let mut attempts: Vec<(Step, Instant)> = Vec::new();
     let mut logins_checked = false;
     let mut ran: BTreeSet<String> = BTreeSet::new();
-    // A slot that was filled before is known to the pool, with the weights of then, and the watcher attaches it.
+    // Pgpool-II remembers a node that it had before, with its old weight, and the watcher would attach it.
     let mut reload_pool = project
         .changes
         .iter()

@@ -10,8 +10,8 @@ use super::{Endpoint, PATIENCE};
 const QUESTION: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 const NO: u8 = b'N';
 
-/// Whether a server without TLS takes connections. Of one with TLS that is not found out: Pgpool-II logs a warning for
-/// who goes away then.
+/// Whether a server without TLS takes connections. Of one with TLS it is not known: Pgpool-II logs a warning for
+/// whoever leaves after the question.
 pub async fn is_open(endpoint: &Endpoint) -> bool {
     if endpoint.tls.is_some() {
         return false;
