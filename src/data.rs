@@ -8,7 +8,7 @@ use crate::docker::{self, Volumes};
 use crate::engine;
 use crate::error::{Failure, Kind, Problem};
 use crate::observe::DOCKER_LIMIT;
-use crate::observed::Containers;
+use crate::observed::{self, Containers};
 use crate::process;
 use crate::project::Project;
 use crate::settings::DataPlace;
@@ -145,10 +145,7 @@ pub fn refuse_orphans_in_folders(project: &Project) -> Result<()> {
 /// As [`refuse_orphans_in_folders`], or Docker's.
 pub async fn refuse_orphans_in_volumes(project: &Project, containers: &Containers) -> Result<()> {
     let topology = &project.topology;
-    let runs = containers
-        .get(MASTER_SERVICE)
-        .is_some_and(|master| master.is_running());
-    if runs || project.settings.data == DataPlace::Directory {
+    if observed::runs(containers, MASTER_SERVICE) || project.settings.data == DataPlace::Directory {
         return Ok(());
     }
     let volumes = volumes(&topology.folder, &topology.project).await?;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use crate::docker;
 use crate::doctor::NodeFacts;
 use crate::observe::{DOCKER_LIMIT, endpoint};
-use crate::observed::{Containers, Silence};
+use crate::observed::{self, Containers, Silence};
 use crate::postgres::Session;
 use crate::process;
 use crate::project::Project;
@@ -20,10 +20,7 @@ const ATTEMPTS: usize = 4;
 
 /// What each server whose container runs says, or why it says nothing.
 pub async fn nodes(project: &Project, containers: &Containers) -> Vec<(String, Result<NodeFacts, Silence>)> {
-    let running = |node: &&Node| {
-        let container = containers.get(&node.service());
-        container.is_some_and(|container| container.answers(node.port))
-    };
+    let running = |node: &&Node| observed::answers(containers, &node.service(), node.port);
     let ask = |node: &Node| {
         let title = node.title();
         let mut endpoint = endpoint(project, node.port);

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use crate::data;
 use crate::error::{Failure, Kind, Problem};
 use crate::observe;
-use crate::observed::{Containers, Silence};
+use crate::observed::{self, Containers, Silence};
 use crate::postgres::{DATABASE, Session};
 use crate::project::{self, Project};
 use crate::settings::{Account, DataPlace, Login};
@@ -33,9 +33,7 @@ pub async fn refuse_edited(project: &Project, there: &Containers) -> Result<()> 
     if edited_ones.is_empty() || !(there.contains_key(MASTER_SERVICE) || has_data(project).await?) {
         return Ok(());
     }
-    let runs = there
-        .get(MASTER_SERVICE)
-        .is_some_and(|master| master.answers(project.topology.master().port));
+    let runs = observed::answers(there, MASTER_SERVICE, project.topology.master().port);
     let problems = edited_ones
         .into_iter()
         .map(|account| edited(account, runs))

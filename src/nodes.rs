@@ -266,10 +266,7 @@ async fn wait(project: &Project, ui: Ui, board: &mut Board, target: &Target, lim
     }
     let there = first.containers.clone();
     let watch = Watch::start(project, first, |service, port| {
-        let answers = there
-            .get(service)
-            .is_some_and(|container| container.answers(port));
-        answers || target.service().as_deref() == Some(service)
+        observed::answers(&there, service, port) || target.service().as_deref() == Some(service)
     });
     let mut progress = Progress::new();
     let mut attempts: Vec<(Step, Instant)> = Vec::new();

@@ -13,7 +13,7 @@ use crate::docker;
 use crate::engine;
 use crate::error::{Failure, Kind};
 use crate::health::Watcher;
-use crate::observed::{Answer, Backend, CacheFacts, Container, Containers, Fixed, NodeFacts, Observed};
+use crate::observed::{self, Answer, Backend, CacheFacts, Container, Containers, Fixed, NodeFacts, Observed};
 use crate::postgres::{self, DATABASE, Endpoint, Session};
 use crate::process;
 use crate::project::Project;
@@ -168,18 +168,13 @@ async fn ask(
     (observed, cache)
 }
 
-fn answers(containers: &Containers, service: &str, port: u16) -> bool {
-    let container = containers.get(service);
-    container.is_some_and(|container| container.answers(port))
-}
-
 async fn nodes(
     project: &Project,
     containers: &Containers,
     manner: Manner,
 ) -> BTreeMap<u32, Answer<NodeFacts>> {
     let node = |node: &Node| {
-        let (id, asked) = (node.id, answers(containers, &node.service(), node.port));
+        let (id, asked) = (node.id, observed::answers(containers, &node.service(), node.port));
         let mut session = manner(Session::new(endpoint(project, node.port)));
         async move {
             let answer = match asked {
@@ -200,7 +195,7 @@ async fn pool(
     manner: Manner,
 ) -> (Answer<BTreeMap<u32, Backend>>, Option<CacheFacts>) {
     let topology = &project.topology;
-    if !answers(containers, topology.entry_service(), topology.pool_port) {
+    if !observed::answers(containers, topology.entry_service(), topology.pool_port) {
         return (Answer::NotAsked, None);
     }
     let mut session = manner(Session::new(endpoint(project, topology.pool_port)));

@@ -18,6 +18,13 @@ pub fn runs(containers: &Containers, service: &str) -> bool {
     containers.get(service).is_some_and(Container::is_running)
 }
 
+/// Whether a server of ours may be asked on this port, by [`Container::answers`] of this service.
+pub fn answers(containers: &Containers, service: &str, port: u16) -> bool {
+    containers
+        .get(service)
+        .is_some_and(|container| container.answers(port))
+}
+
 /// The id of the container of this service.
 ///
 /// # Errors

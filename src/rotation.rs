@@ -18,7 +18,7 @@ use crate::error::{Failure, Kind, Problem};
 use crate::handover;
 use crate::logins::{self, is_refusal};
 use crate::observe;
-use crate::observed::{Containers, Silence};
+use crate::observed::{self, Containers, Silence};
 use crate::postgres::{DATABASE, Session};
 use crate::project::Project;
 use crate::render::Rendered;
@@ -182,7 +182,7 @@ fn endpoints(project: &Project, there: &Containers) -> Vec<(String, u16)> {
     );
     nodes
         .chain([pool])
-        .filter(|(_, service, port)| there.get(service).is_some_and(|one| one.answers(*port)))
+        .filter(|(_, service, port)| observed::answers(there, service, *port))
         .map(|(title, _, port)| (title, port))
         .collect()
 }

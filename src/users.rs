@@ -9,13 +9,12 @@ use crate::error::{Failure, Kind, Problem};
 use crate::handover;
 use crate::logins;
 use crate::observe;
-use crate::observed::{Containers, Silence};
+use crate::observed::{self, Containers, Silence};
 use crate::postgres::{Attributes, DATABASE, Endpoint, Role, Session};
 use crate::process::Argv;
 use crate::project::Project;
 use crate::rotation;
 use crate::settings::{Account, Login};
-use crate::topology::Node;
 use crate::workdir;
 
 /// Replaying takes milliseconds, on a busy machine more.
@@ -210,8 +209,7 @@ impl Users {
             false => None,
             true => {
                 let topology = &self.project.topology;
-                let pool = self.there.get(topology.entry_service());
-                if !pool.is_some_and(|pool| pool.answers(topology.pool_port)) {
+                if !observed::answers(&self.there, topology.entry_service(), topology.pool_port) {
                     return Ok(0);
                 }
                 let seen = self.session(topology.pool_port).seen_from().await;
@@ -220,7 +218,7 @@ impl Users {
         };
         let mut ended = 0;
         for node in &self.project.topology.nodes {
-            if self.answers(node) {
+            if observed::answers(&self.there, &node.service(), node.port) {
                 let count = self
                     .session(node.port)
                     .end_sessions(role.oid, address.as_deref())
@@ -229,11 +227,6 @@ impl Users {
             }
         }
         Ok(ended)
-    }
-
-    fn answers(&self, node: &Node) -> bool {
-        let container = self.there.get(&node.service());
-        container.is_some_and(|container| container.answers(node.port))
     }
 
     fn session(&self, port: u16) -> Session {

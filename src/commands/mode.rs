@@ -8,7 +8,7 @@ use crate::advice::{self, Advice, Clients, Evidence, NodeSessions};
 use crate::cli::Global;
 use crate::error::{Failure, Kind, Problem};
 use crate::observe;
-use crate::observed::Containers;
+use crate::observed::{self, Containers};
 use crate::postgres::Session;
 use crate::project::Project;
 use crate::render::bouncer::BOUNCER_CLIENTS;
@@ -100,14 +100,14 @@ async fn look(project: &Project, containers: &Containers, time: Duration) -> Res
         ),
     ];
     for (who, service, port) in needed {
-        if !answers(containers, &service, port) {
+        if !observed::answers(containers, &service, port) {
             return Err(silent(who, "its container does not run with the settings of now"));
         }
     }
     let running = topology
         .nodes
         .iter()
-        .filter(|node| answers(containers, &node.service(), node.port));
+        .filter(|node| observed::answers(containers, &node.service(), node.port));
     let mut sessions: Vec<Session> = Vec::new();
     let mut evidence = Evidence::default();
     for node in running {
@@ -157,12 +157,6 @@ async fn look(project: &Project, containers: &Containers, time: Duration) -> Res
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-fn answers(containers: &Containers, service: &str, port: u16) -> bool {
-    containers
-        .get(service)
-        .is_some_and(|container| container.answers(port))
 }
 
 async fn clients(project: &Project, containers: &Containers, pool: &mut Session) -> Result<Clients> {

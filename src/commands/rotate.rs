@@ -5,7 +5,7 @@ use crate::cli::Global;
 use crate::error::{Failure, Kind, Problem};
 use crate::logins;
 use crate::observe;
-use crate::observed::Containers;
+use crate::observed::{self, Containers};
 use crate::passwords;
 use crate::project::{self, Project, Wish};
 use crate::rotation;
@@ -121,9 +121,7 @@ fn refuse_environment(accounts: &[Account]) -> Result<(), Failure> {
 pub async fn running(project: &Project) -> Result<Containers> {
     let topology = &project.topology;
     let there = observe::containers(&topology.folder, &topology.project).await?;
-    let runs = there
-        .get(MASTER_SERVICE)
-        .is_some_and(|master| master.answers(topology.master().port));
+    let runs = observed::answers(&there, MASTER_SERVICE, topology.master().port);
     match runs {
         true => Ok(there),
         false => Err(Failure::new(

@@ -9,7 +9,7 @@ use crate::error::{Failure, Kind, Problem};
 use crate::hazards;
 use crate::health::{self, Finding, State, Watcher};
 use crate::observe::{self, Ahead};
-use crate::observed::{CacheFacts, Observed};
+use crate::observed::{self, CacheFacts, Observed};
 use crate::project::Project;
 use crate::settings::{Choice, QueryCache};
 use crate::topology::{BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
@@ -45,9 +45,7 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
         .filter(|pool| pool.is_running())
         .cloned();
     let master = topology.master();
-    let asks_master = containers
-        .get(&master.service())
-        .is_some_and(|container| container.answers(master.port));
+    let asks_master = observed::answers(&containers, &master.service(), master.port);
     let hazards = async {
         match asks_master {
             true => hazards::look(&project, 1).await,

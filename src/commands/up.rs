@@ -14,7 +14,7 @@ use crate::extend;
 use crate::hazards;
 use crate::logins;
 use crate::observe;
-use crate::observed::Observed;
+use crate::observed::{self, Observed};
 use crate::plan::{Planned, Step};
 use crate::project::{Project, Wish};
 use crate::prove;
@@ -121,11 +121,11 @@ async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner)
     board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
     let machine = look(project).await?;
     logins::refuse_edited(project, &machine.containers).await?;
-    if machine
-        .containers
-        .get(MASTER_SERVICE)
-        .is_some_and(|master| master.answers(project.topology.master().port))
-    {
+    if observed::answers(
+        &machine.containers,
+        MASTER_SERVICE,
+        project.topology.master().port,
+    ) {
         // Before a file is written that would not fit the cluster.
         logins::check(project).await?;
         hazards::refuse_mixed(&hazards::look(project, LOOKS).await)?;

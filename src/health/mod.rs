@@ -12,7 +12,7 @@ use bytesize::ByteSize;
 pub use findings::{Finding, findings, remedy, stray_slots};
 pub use watcher::Watcher;
 
-use crate::observed::{Answer, NodeFacts, Observed, Silence};
+use crate::observed::{self, Answer, NodeFacts, Observed, Silence};
 use crate::settings::ConnectionMode;
 use crate::topology::{BOUNCER_SERVICE, Node, POOL_SERVICE, Topology};
 
@@ -299,10 +299,7 @@ pub fn pool_state(topology: &Topology, observed: &Observed) -> State {
 /// The state of PgBouncer, where the connection mode has it. It serves when the pool answers through it.
 pub fn bouncer_state(topology: &Topology, observed: &Observed) -> Option<State> {
     // Until the mode has changed, Pgpool-II itself may answer on the port.
-    let runs = observed
-        .containers
-        .get(BOUNCER_SERVICE)
-        .is_some_and(|container| container.is_running());
+    let runs = observed::runs(&observed.containers, BOUNCER_SERVICE);
     let heard = if runs { &observed.pool } else { &Answer::NotAsked };
     let state = match answer(
         observed,

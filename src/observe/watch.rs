@@ -127,24 +127,22 @@ impl Watch {
             });
         }
         let port = project.topology.pool_port;
-        let asks_pool = ours(project.topology.entry_service(), port);
-        let mut session = Session::new(endpoint(project, port)).patient();
-        let pool = Arc::clone(&shared);
-        tasks.spawn(async move {
-            if !asks_pool {
-                return;
-            }
-            let mut pause = POLL;
-            loop {
-                tokio::time::sleep(pause).await;
-                let epoch = pool.epoch();
-                let answer = answer(session.backends().await);
-                let starts = matches!(&answer, Answer::Silent(silence) if silence.reason == NOT_YET);
-                let is_last = starts && pool.all_nodes_answer(nodes);
-                pause = if is_last { POLL_LAST } else { POLL };
-                pool.record(epoch, |observed| observed.pool = answer);
-            }
-        });
+        if ours(project.topology.entry_service(), port) {
+            let mut session = Session::new(endpoint(project, port)).patient();
+            let pool = Arc::clone(&shared);
+            tasks.spawn(async move {
+                let mut pause = POLL;
+                loop {
+                    tokio::time::sleep(pause).await;
+                    let epoch = pool.epoch();
+                    let answer = answer(session.backends().await);
+                    let starts = matches!(&answer, Answer::Silent(silence) if silence.reason == NOT_YET);
+                    let is_last = starts && pool.all_nodes_answer(nodes);
+                    pause = if is_last { POLL_LAST } else { POLL };
+                    pool.record(epoch, |observed| observed.pool = answer);
+                }
+            });
+        }
         let topology = project.topology.clone();
         let engine = Arc::clone(&shared);
         tasks.spawn(async move {
