@@ -15,7 +15,7 @@ use crate::plan::{Planned, Step};
 use crate::postgres::Session;
 use crate::process;
 use crate::project::Project;
-use crate::settings::DataPlace;
+use crate::settings::{DataPlace, Settings};
 use crate::topology::Node;
 use crate::workdir;
 
@@ -38,8 +38,8 @@ pub enum CloneBy {
 ///
 /// # Errors
 /// [`Kind::Input`].
-pub fn refuse(project: &Project, by: CloneBy) -> Result<(), Failure> {
-    if by == CloneBy::Copy && project.settings.data == DataPlace::Volume {
+pub fn refuse(settings: &Settings, by: CloneBy) -> Result<(), Failure> {
+    if by == CloneBy::Copy && settings.data == DataPlace::Volume {
         let what = "--clone=copy copies between the folders of the nodes, and DATA is `volume`";
         return Err(Failure::new(Kind::Input, Problem::new(what).fix("leave it out")));
     }

@@ -38,11 +38,13 @@ pub struct Manner {
 }
 
 impl Manner {
-    /// Whoever has read the documentation would get in.
+    /// What does not go with these settings, before anything is done.
     ///
     /// # Errors
-    /// [`Kind::Input`] with the keys, unless `--insecure` was given.
-    pub fn refuse_known_passwords(&self, settings: &Settings) -> Result<(), Failure> {
+    /// [`copying::refuse`]'s; [`Kind::Input`] with the keys where whoever has read the documentation would get in, unless
+    /// `--insecure` was given.
+    pub fn refuse(&self, settings: &Settings) -> Result<(), Failure> {
+        copying::refuse(settings, self.clone)?;
         let known = settings.default_passwords();
         if self.insecure || settings.bind.is_loopback() || known.is_empty() {
             return Ok(());

@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use crate::cli::{Global, NodeWord};
 use crate::commands::up;
-use crate::copying;
 use crate::deletion;
 use crate::error::{Failure, Kind, Problem};
 use crate::nodes;
@@ -43,9 +42,7 @@ pub struct Args {
 pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     let started = Instant::now();
     let (project, _lock) = Project::load_existing_for(global, "rebuild", args.dry_run)?;
-    args.manner.refuse_known_passwords(&project.settings)?;
-    // Before the data is set aside.
-    copying::refuse(&project, args.manner.clone)?;
+    args.manner.refuse(&project.settings)?;
     let topology = &project.topology;
     let targets = target::resolve(topology, &args.nodes, false)?;
     let ids = replicas(&targets)?;

@@ -70,11 +70,11 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     };
     if args.dry_run {
         let project = Project::load(&folder, env_file, &wish)?;
-        args.manner.refuse_known_passwords(&project.settings)?;
+        args.manner.refuse(&project.settings)?;
         return up::dry_run(&project, ui).await;
     }
     let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "scale")?;
-    args.manner.refuse_known_passwords(&project.settings)?;
+    args.manner.refuse(&project.settings)?;
     let after: BTreeSet<u32> = project.topology.replicas().iter().map(|node| node.id).collect();
     let gone = |id: u32| before.contains(&id) && !after.contains(&id);
     let name = &project.topology.project;

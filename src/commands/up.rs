@@ -6,7 +6,6 @@ use anyhow::Result;
 use crate::checks::{self, Machine};
 use crate::cli::Global;
 use crate::commands::generate;
-use crate::copying;
 use crate::data;
 use crate::error::{self, Kind};
 use crate::execute;
@@ -78,11 +77,11 @@ pub async fn run(args: &Args, global: &Global, ui: Ui) -> Result<()> {
     };
     if args.dry_run {
         let project = Project::load(&folder, env_file, &wish)?;
-        args.manner.refuse_known_passwords(&project.settings)?;
+        args.manner.refuse(&project.settings)?;
         return dry_run(&project, ui).await;
     }
     let (project, _lock) = Project::load_locked(&folder, env_file, &wish, "up")?;
-    args.manner.refuse_known_passwords(&project.settings)?;
+    args.manner.refuse(&project.settings)?;
     let done = bring_up(&project, ui, &args.manner).await?;
 
     ui.note(&format!("\nready in {}", seconds(started.elapsed())));
@@ -117,7 +116,6 @@ pub async fn bring_up(project: &Project, ui: Ui, manner: &Manner) -> Result<Done
 
 /// Everything from the checks to the proof.
 async fn converge(project: &Project, ui: Ui, board: &mut Board, manner: &Manner) -> Result<Done> {
-    copying::refuse(project, manner.clone)?;
     board.show("checks", Mark::Waiting, 0, "engine, Compose, ports, disk");
     let machine = look(project).await?;
     logins::refuse_edited(project, &machine.containers).await?;

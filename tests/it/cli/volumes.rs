@@ -46,6 +46,28 @@ fn from_volumes_to_directories_is_refused_as_long_as_there_are_volumes() {
     assert!(!folder.text("docker-compose.yml").contains("type: volume"));
 }
 
+/// Also where data would have been moved by then.
+#[test]
+fn a_copy_between_folders_is_refused_before_anything_is_done() {
+    let folder = Folder::generated(1, "DATA=volume\n");
+    let before = folder.state();
+    for command in [
+        &["up"][..],
+        &["scale", "2"],
+        &["scale", "2", "--dry-run"],
+        &["rebuild", "slave-1"],
+    ] {
+        let docker = FakeDocker::working();
+        docker
+            .pgcluster(&folder, &[command, &["--clone", "copy"]].concat())
+            .assert()
+            .code(2)
+            .stderr(contains("--clone=copy copies between the folders").and(contains("fix: leave it out")));
+        assert!(docker.calls().is_empty(), "{command:?}");
+    }
+    assert_eq!(before.differences(&folder.state()), [""; 0]);
+}
+
 /// Nothing may be decided about volumes that nobody can see.
 #[test]
 fn from_volumes_to_directories_needs_docker() {
